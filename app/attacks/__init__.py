@@ -1,0 +1,1 @@
+"""Attacks, one file per published attack: pure NumPy and PyTorch, no Flask, SQL or Celery."""

@@ -1,0 +1,1 @@
+"""Website fingerprinting: which cell was queried, told from sizes and times of packets."""

@@ -1,0 +1,1 @@
+"""Reference protections: pure NumPy and PyTorch, no Flask, SQL or Celery."""

@@ -1,0 +1,1 @@
+"""Protections of packet traces: padding, delaying and re-shaping."""

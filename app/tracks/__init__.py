@@ -1,0 +1,1 @@
+"""The games. Cards are listed here; a game is imported on first use, because games load heavy libraries."""

@@ -1,0 +1,191 @@
+"""A track is a security game between a defender and an attacker, refereed by the platform."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+Bundle = dict[str, np.ndarray]
+Progress = Callable[[float], None]
+"""Is told the share of the work that is done, from 0 to 1."""
+
+
+def silent(share: float) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number with its 95 % interval; the bounds are None where an interval has no meaning."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture as data: what to draw, not how.
+
+    `kind` names how `arrays` (lists of numbers or of texts, ready for JSON) are read:
+
+    - "bars": labels, values, and optionally low, high
+    - "lines": x, y (one list per series), series; optionally log_x, log_y (bool)
+    - "heatmap": values (rows of numbers in [0, 1]), rows, columns
+    - "images": images (rows of rows of numbers in [0, 1]), captions
+    """
+
+    kind: str
+    title: str
+    x: str
+    y: str
+    arrays: Mapping[str, Any]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a referee measured: one comparable value in [0, 1] and the track's own metrics."""
+
+    value: float
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
+    replicates: np.ndarray | None = None
+    """(B,) bootstrap replicates of `value`; replicate b of two answers to one challenge resamples the same items."""
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What the referee asks: `public` is handed out, `secret` never leaves the server."""
+
+    public: Bundle
+    secret: Bundle
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one of the track's metrics is named and read on a page."""
+
+    name: str
+    title: str
+    help: str
+    unit: str = ""
+    """"%" shows the value as a percentage."""
+    higher_is_better: bool = True
+    """For the one whose metric this is: the defender for utility, the attacker for leakage."""
+    decimals: int = 3
+
+
+@dataclass(frozen=True)
+class UploadRule:
+    """What a file must look like before it is opened."""
+
+    suffixes: tuple[str, ...]
+    description: str
+    """One sentence that stands above the upload button."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the pages must know of a track without importing its game."""
+
+    slug: str
+    title: str
+    summary: str
+    defence: UploadRule
+    answer: UploadRule
+    utility_metrics: tuple[Metric, ...]
+    leakage_metrics: tuple[Metric, ...]
+    game: str
+    """"package.module:Class", imported on first use."""
+
+    def load(self) -> type["Track"]:
+        """The class of the game."""
+        module, _, name = self.game.partition(":")
+        game: type[Track] = getattr(importlib.import_module(module), name)
+        return game
+
+
+class Adversary(ABC):
+    """An attacker that the house plays: a frozen dataclass whose fields are its hyperparameters.
+
+    The fields are declared with `app.parameters.parameter`, with defaults from the paper.
+    """
+
+    title: ClassVar[str]
+    source: ClassVar[str]
+    """Authors, year, venue; and which variant this is."""
+
+    @abstractmethod
+    def __call__(self, public: Bundle, rng: np.random.Generator, device: str, progress: Progress = silent) -> Bundle:
+        """The answer to the public half of a challenge, as a team would upload it."""
+
+
+class Track(ABC):
+    """One security game with the settings of one round."""
+
+    card: ClassVar[Card]
+    Settings: ClassVar[type]
+    """A frozen dataclass of `app.parameters.parameter` fields; every one has a default."""
+
+    def __init__(self, settings: Any = None) -> None:
+        """A game with the given settings, or with the defaults."""
+        self.settings = self.Settings() if settings is None else settings
+
+    @abstractmethod
+    def read_defence(self, upload: Path) -> Bundle:
+        """The defender moves. Raises InvalidUpload with every reason at once."""
+
+    @abstractmethod
+    def write_defence(self, defence: Bundle, path: Path) -> None:
+        """Write a defence as the file that a team would upload."""
+
+    @abstractmethod
+    def utility(self, defence: Bundle, reference: Mapping[str, float] | None = None) -> Score:
+        """How useful the protected thing still is; 1 = as good as undefended.
+
+        `reference` holds the metric values of the round's undefended reference, if it has one.
+        """
+
+    @abstractmethod
+    def challenge(self, defence: Bundle, rng: np.random.Generator) -> Challenge:
+        """The referee asks. Raises InvalidUpload when no fair question can be made of this defence."""
+
+    @abstractmethod
+    def write_challenge(self, public: Bundle, team: int, folder: Path) -> list[Path]:
+        """Write the files that an opponent of `team` downloads, into `folder`."""
+
+    @abstractmethod
+    def read_answer(self, upload: Path, publics: Mapping[int, Bundle]) -> dict[int, Bundle]:
+        """The attacker answers every opponent in `publics` (team id -> public half) with one file.
+
+        Raises InvalidUpload; enforces the threat model.
+        """
+
+    @abstractmethod
+    def write_answer(self, answers: Mapping[int, Bundle], path: Path) -> None:
+        """Write answers as the file that a team would upload."""
+
+    @abstractmethod
+    def leakage(self, answer: Bundle, secret: Bundle, rng: np.random.Generator) -> Score:
+        """How much of the secret the answer reveals; 0 = a blind guess, 1 = everything."""
+
+    @abstractmethod
+    def best_answer(self, secret: Bundle) -> Bundle:
+        """The best possible answer, for the laws."""
+
+    @abstractmethod
+    def adversaries(self) -> Mapping[str, Adversary]:
+        """The house's attackers by slug; always contains "blind"."""
+
+    @abstractmethod
+    def house_defences(self) -> tuple[str, ...]:
+        """Names of the defences that the house can play, the undefended example first, the strongest last."""
+
+    @abstractmethod
+    def house_defence(self, name: str, rng: np.random.Generator, base: Bundle | None = None) -> Bundle:
+        """A defence of the house, made from `base` (undefended) or from generated data."""

@@ -1,1 +1,1 @@
-""""""
+"""The rules of the competition: pure functions, no database."""

@@ -1,0 +1,135 @@
+"""Attacks: what to download, handing in, scoring, and which one counts."""
+
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+from app import sandbox
+from app.errors import Conflict, Forbidden, InvalidUpload
+from app.extensions import db
+from app.models import Attack, Match, Round, Status, Team, Upload, UploadKind, User, now
+from app.services import audit, files, mails, matches, rounds, scores, teams, uploads, work
+
+
+def submit(user: User, file: IO[bytes], filename: str) -> Upload:
+    """A team hands in its answer to all of its matches."""
+    _matches_of(user)
+    return uploads.receive(user, UploadKind.ATTACK, file, filename)
+
+
+def _matches_of(user: User) -> tuple[Team, Round, list[Match]]:
+    row, team = rounds.by_number(None), teams.of(user)
+    if team is None:
+        raise Forbidden("You are in no team yet. Join or found one first.")
+    found = matches.of_attacker(team, row)
+    if not found:
+        raise Conflict(
+            "Your team has nobody to attack in this round yet. Matches are generated after the defence phase."
+        )
+    return team, row, found
+
+
+def download(user: User, target: Path) -> str:
+    """Write one zip with the challenge files of all opponents to `target`; the name that the browser shows."""
+    team, row, found = _matches_of(user)
+    if not (rounds.phase(row).phase.attack_open or user.is_admin):
+        raise Conflict(f"Round {row.number} takes no attacks now.")
+    with files.workspace() as folder, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for match in found:
+            with zipfile.ZipFile(files.store().fetch(match.defence.download, folder)) as part:
+                for name in part.namelist():
+                    archive.writestr(name, part.read(name))
+    audit.record(user, "attack.download", team.name)
+    db.session.commit()
+    return f"user_{user.id}_round_{row.number}_sets_to_attack.zip"
+
+
+def evaluate(upload: Upload, key: str) -> None:
+    """Score an answer against every match of its team; or reject it with every reason."""
+    found = matches.of_attacker(upload.team, upload.round)
+    with files.workspace() as folder:
+        try:
+            results = _score(upload, key, found, folder)
+        except InvalidUpload as error:
+            uploads.reject(upload, key, error)
+            return
+    if not work.finish(Upload, upload.id, key, Status.ACCEPTED):
+        db.session.rollback()
+        return
+    kept = [_keep(upload, match, results[str(match.defender_id)]) for match in found]
+    db.session.flush()
+    uploads.tell_accepted(upload, attacks=kept, shown={attack.match_id: shown(attack, upload.round) for attack in kept})
+    db.session.commit()
+    mails.deliver_soon()
+
+
+def _score(upload: Upload, key: str, found: list[Match], folder: Path) -> dict[str, Any]:
+    store = files.store()
+    asked = [
+        {
+            "team": match.defender_id,
+            "public": str(store.fetch(match.defence.public, folder)),
+            "secret": str(store.fetch(match.defence.secret, folder)),
+            "seed": match.defence.seed,
+        }
+        for match in found
+    ]
+    arguments = {
+        "track": upload.round.track,
+        "settings": upload.round.track_settings,
+        "upload": str(store.fetch(upload.digest, folder)),
+        "matches": asked,
+    }
+    beat = work.beat(Upload, upload.id, key)
+    return sandbox.run(
+        "app.tracks.referee:score_attack", arguments, folder, files.check_limits(), beat, work.beat_seconds()
+    )
+
+
+def _keep(upload: Upload, match: Match, result: dict[str, Any]) -> Attack:
+    attack = db.session.scalar(db.select(Attack).where(Attack.upload_id == upload.id, Attack.match_id == match.id))
+    if attack is None:
+        attack = Attack(upload_id=upload.id, match_id=match.id, match=match)
+        db.session.add(attack)
+    else:
+        audit.record(None, "attack.reevaluated", f"upload {upload.id}", leakage=[attack.leakage, result["value"]])
+    attack.leakage, attack.classic = result["value"], classic_result(result)
+    attack.metrics, attack.replicates = result["metrics"], scores.pack(result["replicates"])
+    return attack
+
+
+def classic_result(result: dict[str, Any]) -> float:
+    """The attack on the classic scale, on which a blind guess has 5 and a perfect one 10."""
+    estimate = result["metrics"].get("classic")
+    return float(estimate["value"]) if estimate else 5 + 5 * float(result["value"])
+
+
+def shown(attack: Attack, row: Round) -> dict[str, Any]:
+    """Leakage and metrics as a team may see them: rounded to the round's feedback step, without intervals then."""
+    step = rounds.rules(row).feedback_step
+    if not step:
+        return {"leakage": attack.leakage, "metrics": attack.metrics}
+    coarse = lambda value: round(round(value / step) * step, 6)  # noqa: E731
+    metrics = {
+        name: {"value": coarse(estimate["value"]), "low": None, "high": None}
+        for name, estimate in attack.metrics.items()
+    }
+    return {"leakage": coarse(attack.leakage), "metrics": metrics}
+
+
+def choose(user: User, upload: Upload) -> None:
+    """The team says which of its attacks counts."""
+    if rounds.rules(upload.round).counted_attack != "selected":
+        raise Conflict("In this round the teams do not choose which attack counts.")
+    if upload.kind is not UploadKind.ATTACK or upload.status is not Status.ACCEPTED:
+        raise Conflict("Only an accepted attack can count.")
+    if not rounds.phase(upload.round).phase.attack_open:
+        raise Conflict("The attack phase is over.")
+    upload.chosen_at = now()
+    audit.record(user, "attack.choose", f"upload {upload.id}")
+    db.session.commit()
+
+
+def of_upload(upload: Upload) -> list[Attack]:
+    """The scored parts of an upload."""
+    return list(db.session.scalars(db.select(Attack).where(Attack.upload_id == upload.id).order_by(Attack.match_id)))

@@ -1,0 +1,16 @@
+"""Bootstrap replicates between JSON, database and arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pack(replicates: Sequence[float]) -> bytes:
+    """float32 in little-endian order, as the database keeps them."""
+    return np.asarray(replicates, "<f4").tobytes()
+
+
+def unpack(stored: bytes) -> NDArray[np.float32] | None:
+    """The inverse of `pack`; None for none."""
+    return np.frombuffer(stored, "<f4") if stored else None

@@ -1,0 +1,117 @@
+"""What a worker's child process does for one file: check a defence, score an attack, play an adversary.
+
+Every function takes the folder that it may write into and plain JSON, and returns plain JSON; see `app.sandbox`.
+"""
+
+import time
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app import bundles, sandbox
+from app.tracks import game
+from app.tracks.base import Bundle, Score
+
+PUBLIC, SECRET, DOWNLOAD = "public.npz", "secret.npz", "download.zip"
+MAX_BUNDLE_BYTES = 4 << 30
+
+
+def check_defence(
+    folder: Path,
+    track: str,
+    settings: dict[str, Any],
+    upload: str,
+    team: int,
+    seed: int,
+    reference: dict[str, float] | None,
+) -> dict[str, Any]:
+    """Read, measure and split a defence; the challenge's halves and the opponents' download are left in `folder`."""
+    played = game(track, settings)
+    progress = sandbox.report_progress(folder)
+    defence = played.read_defence(Path(upload))
+    progress(0.3)
+    utility = played.utility(defence, reference)
+    progress(0.4)
+    challenge = played.challenge(defence, np.random.default_rng(seed))
+    progress(0.6)
+    bundles.write(challenge.public, folder / PUBLIC)
+    bundles.write(challenge.secret, folder / SECRET)
+    files = folder / "files"
+    files.mkdir()
+    _zip(played.write_challenge(challenge.public, team, files), folder / DOWNLOAD)
+    return score_to_json(utility)
+
+
+def score_attack(
+    folder: Path, track: str, settings: dict[str, Any], upload: str, matches: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Read an answer to several matches and score each; keys are the defending teams' ids as text."""
+    played = game(track, settings)
+    publics = {match["team"]: _read(match["public"]) for match in matches}
+    answers = played.read_answer(Path(upload), publics)
+    return {
+        str(match["team"]): score_to_json(
+            played.leakage(answers[match["team"]], _read(match["secret"]), np.random.default_rng(match["seed"]))
+        )
+        for match in matches
+    }
+
+
+def play_adversary(
+    folder: Path, track: str, settings: dict[str, Any], adversary: str, team: int, seed: int, public: str, secret: str
+) -> dict[str, Any]:
+    """Let an adversary of the house answer a challenge, through the same file and the same scorer as a team's."""
+    played = game(track, settings)
+    asked, device = _read(public), best_device()
+    begin = time.perf_counter()
+    answer = played.adversaries()[adversary](
+        asked, np.random.default_rng(seed), device, sandbox.report_progress(folder)
+    )
+    seconds = time.perf_counter() - begin
+    path = folder / "answer.zip"
+    played.write_answer({team: answer}, path)
+    read = played.read_answer(path, {team: asked})[team]
+    score = played.leakage(read, _read(secret), np.random.default_rng(seed))
+    return {**score_to_json(score), "seconds": seconds, "device": device}
+
+
+def make_house_defence(
+    folder: Path, track: str, settings: dict[str, Any], name: str, seed: int, upload: str | None
+) -> dict[str, Any]:
+    """Write a defence of the house as the file that a team would upload; made from `upload` (undefended) if given."""
+    played = game(track, settings)
+    base = played.read_defence(Path(upload)) if upload else None
+    defence = played.house_defence(name, np.random.default_rng(seed), base)
+    played.write_defence(defence, folder / "defence.zip")
+    return {}
+
+
+def best_device() -> str:
+    """ "cuda" (or another accelerator) where this process sees one, else "cpu"."""
+    import torch  # Loaded in the child only.
+
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator.type if accelerator is not None else "cpu"
+
+
+def score_to_json(score: Score) -> dict[str, Any]:
+    """A score as plain JSON."""
+    return {
+        "value": float(score.value),
+        "metrics": {name: asdict(estimate) for name, estimate in score.metrics.items()},
+        "figures": [asdict(figure) for figure in score.figures],
+        "replicates": [] if score.replicates is None else [float(value) for value in score.replicates],
+    }
+
+
+def _read(path: str) -> Bundle:
+    return bundles.read(Path(path), None, MAX_BUNDLE_BYTES)
+
+
+def _zip(files: list[Path], target: Path) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            archive.write(file, file.name)

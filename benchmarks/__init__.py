@@ -1,0 +1,1 @@
+"""What is measured side by side against peers and limits; prints tables, asserts nothing about time."""

@@ -42,6 +42,15 @@ class Parameter:
     choices: tuple[str, ...]
     unit: str
 
+    @property
+    def bounds(self) -> str:
+        """The bounds in words, such as "be at least 0"; empty if there are none."""
+        if self.minimum is not None and self.maximum is not None:
+            return f"lie between {self.minimum:g} and {self.maximum:g}"
+        if self.minimum is not None:
+            return f"be at least {self.minimum:g}"
+        return f"be at most {self.maximum:g}" if self.maximum is not None else ""
+
     def read(self, value: Any) -> Any:
         """The value in this field's type; ValueError says in words why it is not one."""
         if self.type is bool:
@@ -61,7 +70,7 @@ class Parameter:
         if not math.isfinite(number):
             raise ValueError("must be finite")
         if (self.minimum is not None and number < self.minimum) or (self.maximum is not None and number > self.maximum):
-            raise ValueError(f"must lie between {self.minimum} and {self.maximum}")
+            raise ValueError(f"must {self.bounds}")
         return number
 
 

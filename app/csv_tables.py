@@ -110,11 +110,16 @@ def read(path: Path, types: Mapping[str, str], max_rows: int) -> Table:
     try:
         rows = _Rows.empty(types, capacity)
         for batch in _batches(path, header, {name: pa.type_for_alias(types[name]) for name in types}):
-            values = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in types}
-            rows.append(values, len(batch))
+            rows.append({name: _values(batch.column(name), types[name]) for name in types}, len(batch))
         return Table(rows.cut(), None, (), is_telling=True)
     except pa.ArrowInvalid:
         return _read_raw(path, header, types, capacity)
+
+
+def _values(column: Any, type_name: str) -> NDArray[Any]:
+    """The numbers of a column without nulls; `to_numpy` would import pandas for that."""
+    stored = np.frombuffer(column.buffers()[1], np.dtype(type_name))
+    return stored[column.offset : column.offset + len(column)]
 
 
 def _header(path: Path, wanted: list[str]) -> list[str]:

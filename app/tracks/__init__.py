@@ -1,1 +1,25 @@
 """The games. Cards are listed here; a game is imported on first use, because games load heavy libraries."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.parameters import parse
+from app.tracks import fingerprinting
+from app.tracks.base import Card, Track
+
+CARDS: tuple[Card, ...] = (fingerprinting.CARD,)
+"""Every track, in the order in which pages list them."""
+
+
+def card(slug: str) -> Card:
+    """The card of a track. Raises KeyError for an unknown slug."""
+    return {each.slug: each for each in CARDS}[slug]
+
+
+def game(slug: str, settings: Mapping[str, Any] | None = None) -> Track:
+    """The game of a track with the settings of one round, the defaults where they are silent.
+
+    Raises KeyError for an unknown slug and InvalidParameters for settings that break their bounds.
+    """
+    track = card(slug).load()
+    return track(parse(track.Settings, settings or {}))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from app import bundles, sandbox
+from app.parameters import describe
 from app.tracks import game
 from app.tracks.base import Bundle, Score
 
@@ -87,6 +88,21 @@ def make_house_defence(
     defence = played.house_defence(name, np.random.default_rng(seed), base)
     played.write_defence(defence, folder / "defence.zip")
     return {}
+
+
+def describe_adversaries(folder: Path, track: str) -> dict[str, Any]:
+    """Title, source and parameters of every adversary of a track, by slug: asked of a child, which may load torch."""
+    return {
+        slug: {
+            "title": adversary.title,
+            "source": adversary.source,
+            "parameters": [
+                {"name": field.name, "value": getattr(adversary, field.name), "help": field.help, "unit": field.unit}
+                for field in describe(type(adversary))
+            ],
+        }
+        for slug, adversary in game(track).adversaries().items()
+    }
 
 
 def best_device() -> str:

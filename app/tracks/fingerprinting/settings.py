@@ -30,7 +30,7 @@ class Settings:
         "team_id,capture_id", "Columns of an attack: team and capture, before proba_class_1 to proba_class_N."
     )
     MAX_ROWS: int = parameter(
-        6_000_000, "Packets that a defence may have.", minimum=10, maximum=200_000_000, unit="packets"
+        8_000_000, "Packets that a defence may have.", minimum=10, maximum=200_000_000, unit="packets"
     )
     MAX_UNZIPPED_MB: int = parameter(400, "Size that an upload may unpack to.", minimum=1, maximum=20_000, unit="MB")
     PROBABILITY_TOLERANCE: float = parameter(

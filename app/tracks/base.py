@@ -9,6 +9,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from app.reports import Estimate, Figure, Metric
+
+__all__ = [
+    "Adversary",
+    "Bundle",
+    "Card",
+    "Challenge",
+    "Estimate",
+    "Figure",
+    "Metric",
+    "Progress",
+    "Score",
+    "Track",
+    "UploadRule",
+]
+
 Bundle = dict[str, np.ndarray]
 Progress = Callable[[float], None]
 """Is told the share of the work that is done, from 0 to 1."""
@@ -16,35 +32,6 @@ Progress = Callable[[float], None]
 
 def silent(share: float) -> None:
     """Progress that nobody watches."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A measured number with its 95 % interval; the bounds are None where an interval has no meaning."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture as data: what to draw, not how.
-
-    `kind` names how `arrays` (lists of numbers or of texts, ready for JSON) are read:
-
-    - "bars": labels, values, and optionally low, high
-    - "lines": x, y (one list per series), series; optionally log_x, log_y (bool)
-    - "heatmap": values (rows of numbers in [0, 1]), rows, columns
-    - "images": images (rows of rows of numbers in [0, 1]), captions
-    """
-
-    kind: str
-    title: str
-    x: str
-    y: str
-    arrays: Mapping[str, Any]
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,20 +51,6 @@ class Challenge:
 
     public: Bundle
     secret: Bundle
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How one of the track's metrics is named and read on a page."""
-
-    name: str
-    title: str
-    help: str
-    unit: str = ""
-    """"%" shows the value as a percentage."""
-    higher_is_better: bool = True
-    """For the one whose metric this is: the defender for utility, the attacker for leakage."""
-    decimals: int = 3
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import bundles, sandbox
+from app import bundles, devices, sandbox
 from app.parameters import describe
 from app.tracks import game
 from app.tracks.base import Bundle, Score
@@ -62,11 +62,14 @@ def score_attack(
 
 
 def play_adversary(
-    folder: Path, track: str, settings: dict[str, Any], adversary: str, team: int, seed: int, public: str, secret: str
+    folder: Path, track: str, settings: dict[str, Any], adversary: str, team: int, seed: int, halves: dict[str, str]
 ) -> dict[str, Any]:
-    """Let an adversary of the house answer a challenge, through the same file and the same scorer as a team's."""
+    """Let an adversary of the house answer a challenge, through the same file and the same scorer as a team's.
+
+    `halves` are the paths of the challenge's "public" and "secret" bundles.
+    """
     played = game(track, settings)
-    asked, device = _read(public), best_device()
+    asked, device = _read(halves["public"]), devices.best()
     begin = time.perf_counter()
     answer = played.adversaries()[adversary](
         asked, np.random.default_rng(seed), device, sandbox.report_progress(folder)
@@ -75,7 +78,7 @@ def play_adversary(
     path = folder / "answer.zip"
     played.write_answer({team: answer}, path)
     read = played.read_answer(path, {team: asked})[team]
-    score = played.leakage(read, _read(secret), np.random.default_rng(seed))
+    score = played.leakage(read, _read(halves["secret"]), np.random.default_rng(seed))
     return {**score_to_json(score), "seconds": seconds, "device": device}
 
 
@@ -103,14 +106,6 @@ def describe_adversaries(folder: Path, track: str) -> dict[str, Any]:
         }
         for slug, adversary in game(track).adversaries().items()
     }
-
-
-def best_device() -> str:
-    """ "cuda" (or another accelerator) where this process sees one, else "cpu"."""
-    import torch  # Loaded in the child only.
-
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return accelerator.type if accelerator is not None else "cpu"
 
 
 def score_to_json(score: Score) -> dict[str, Any]:

@@ -59,7 +59,9 @@ class TestVersions:
 
 
 class TestContentSecurityPolicy:
-    def test_no_template_has_inline_styles_scripts_or_handlers(self):
-        for path in (ROOT / "app" / "templates").rglob("*.*"):
+    def test_no_page_has_inline_styles_scripts_or_handlers(self):
+        templates = ROOT / "app" / "templates"
+        # Mail programs know no style sheets; their pages are shown in a frame with a policy of its own.
+        for path in set(templates.rglob("*.*")) - set((templates / "mail").rglob("*.*")):
             text = path.read_text()
             assert not re.search(r"\sstyle=|<style|<script(?![^>]*\bsrc=)|\son[a-z]+=|javascript:", text), path

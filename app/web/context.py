@@ -1,0 +1,82 @@
+"""What every template knows: who looks, their team, the current round and its phase."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, g
+from flask_login import current_user
+
+from app.models import Round, Team, User
+from app.rules.phases import Phase
+from app.services import rounds, teams
+from app.web import PRODUCT
+
+
+@dataclass(frozen=True)
+class PhaseView:
+    """The current phase as the templates need it."""
+
+    name: str
+    label: str
+    defence_open: bool
+    attack_open: bool
+    next_change: datetime | None
+    next_name: str
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """The current round as the templates need it."""
+
+    number: int
+    title: str
+    phase_label: str
+
+
+def person() -> User | None:
+    """Whoever is logged in."""
+    user: User | None = current_user._get_current_object() if current_user.is_authenticated else None
+    return user
+
+
+def team() -> Team | None:
+    """The team of whoever is logged in, asked of the database once a request."""
+    if "team" not in g:
+        user = person()
+        g.team = teams.of(user) if user else None
+    found: Team | None = g.team
+    return found
+
+
+def current_round() -> Round | None:
+    """The current round, asked of the database once a request."""
+    if "round" not in g:
+        g.round = rounds.current()
+    found: Round | None = g.round
+    return found
+
+
+def phase_view(row: Round | None) -> PhaseView:
+    """A round's phase as the templates need it."""
+    if row is None:
+        return PhaseView("none", "No round yet", False, False, None, "")
+    table = rounds.phase(row)
+    phase: Phase = table.phase
+    following = table.next_phase.label if table.next_phase else ""
+    return PhaseView(phase.value, phase.label, phase.defence_open, phase.attack_open, table.next_change, following)
+
+
+def init_app(app: Flask) -> None:
+    """Make these known to every template."""
+
+    @app.context_processor
+    def known() -> dict[str, Any]:
+        row = current_round()
+        view = phase_view(row)
+        return {
+            "product": PRODUCT,
+            "current_team": team(),
+            "current_round": RoundView(row.number, row.title, view.label) if row else None,
+            "phase": view,
+        }

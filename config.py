@@ -5,9 +5,12 @@ The README's table of settings is compared with this file by a test.
 """
 
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 from dotenv import load_dotenv
@@ -16,6 +19,8 @@ ROOT = Path(__file__).resolve().parent
 load_dotenv(ROOT / ".env")
 load_dotenv(ROOT / ".flaskenv")
 
+Number = TypeVar("Number", int, float)
+
 
 def text(name: str, default: str = "") -> str:
     """A text from the environment; an empty variable counts as unset."""
@@ -23,13 +28,21 @@ def text(name: str, default: str = "") -> str:
 
 
 def whole(name: str, default: int) -> int:
-    """A whole number from the environment."""
-    return int(text(name, str(default)))
+    """A whole number from the environment. Raises ValueError, naming the variable, for anything else."""
+    return _parsed(name, str(default), int, "a whole number")
 
 
 def number(name: str, default: float) -> float:
-    """A number from the environment."""
-    return float(text(name, str(default)))
+    """A number from the environment. Raises ValueError, naming the variable, for anything else."""
+    return _parsed(name, str(default), float, "a number")
+
+
+def _parsed(name: str, default: str, parse: Callable[[str], Number], wanted: str) -> Number:
+    value = text(name, default)
+    try:
+        return parse(value)
+    except ValueError:
+        raise ValueError(f"{name} must be {wanted}, not {value!r}") from None
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -41,16 +54,18 @@ INSTANCE = Path(text("SRS_INSTANCE", str(ROOT / "instance"))).resolve()
 """The folder that holds everything that this installation keeps: database, uploads, mails, broker."""
 
 
-def _socket() -> Path:
-    # The address of a Unix socket may have 107 bytes; a deep installation folder moves it to the temporary folder.
+def broker_socket() -> Path:
+    """Where the embedded broker listens."""
+    # The address of a Unix socket may have 107 bytes and stands in a URL; a deep or oddly named installation folder
+    # moves it to the temporary folder.
     path = INSTANCE / "broker" / "valkey.sock"
-    if len(str(path).encode()) < 100:
+    if len(str(path)) < 100 and re.fullmatch(r"[\w/.-]+", str(path), re.ASCII):
         return path
     return Path(tempfile.gettempdir()) / f"srs-{os.getuid()}-{sha256(str(path).encode()).hexdigest()[:12]}" / path.name
 
 
 def _embedded_broker() -> str:
-    return f"redis+socket://:{quote(text('BROKER_PASSWORD'), safe='')}@{_socket()}?virtual_host=0"
+    return f"redis+socket://:{quote(text('BROKER_PASSWORD'), safe='')}@{broker_socket()}?virtual_host=0"
 
 
 def redis_url(url: str, socket_scheme: str) -> str:
@@ -133,6 +148,11 @@ class Config:
     CHECK_SECONDS = whole("CHECK_SECONDS", 300)
     ADVERSARY_MEMORY_MB = whole("ADVERSARY_MEMORY_MB", 8192)
     ADVERSARY_SECONDS = whole("ADVERSARY_SECONDS", 1800)
+    JOB_MEMORY_MB = whole("JOB_MEMORY_MB", 8192)
+    JOB_SECONDS = whole("JOB_SECONDS", 3600)
+    JOB_BEAT_SECONDS = number("JOB_BEAT_SECONDS", 1)
+    JOBS_PER_USER = whole("JOBS_PER_USER", 100)
+    ASSETS_PER_USER = whole("ASSETS_PER_USER", 50)
     GPU_WORKER = flag("GPU_WORKER", False)
     HEARTBEAT_SECONDS = number("HEARTBEAT_SECONDS", 5)
     STALE_SECONDS = number("STALE_SECONDS", 60)

@@ -38,7 +38,7 @@ class Limits:
     memory_mb: int
     """Address space; 0 for no limit, which a CUDA device needs."""
     seconds: int
-    """Wall-clock time; CPU time is limited to twice as much, for two threads."""
+    """Wall-clock time; CPU time is limited to as much on every core, and to twice as much at least."""
     file_mb: int = 2048
 
 
@@ -55,6 +55,7 @@ def run(
     `beat` is called every `beat_seconds` with the progress that the child wrote. Raises InvalidUpload with the child's
     reasons, or with the limit that the file broke; SandboxError for anything that is not the file's fault.
     """
+    (folder / ANSWER).unlink(missing_ok=True)
     (folder / REQUEST).write_text(json.dumps({"target": target, "arguments": arguments, "limits": vars(limits)}))
     with (folder / STDERR).open("wb") as stderr:
         child = subprocess.Popen(
@@ -156,7 +157,8 @@ def _limit(limits: dict[str, int], parent: int) -> None:
     _die_with_parent(parent)
     if limits["memory_mb"]:
         resource.setrlimit(resource.RLIMIT_AS, (limits["memory_mb"] << 20,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (2 * limits["seconds"] + 5,) * 2)
+    cores = max(2, os.cpu_count() or 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (cores * limits["seconds"] + 5,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_mb"] << 20,) * 2)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

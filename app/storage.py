@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 CHUNK = 1 << 20
+SPOOLED, WORKSPACE = "put-", "work-"
+"""How the names of temporary files and folders begin."""
 
 
 class Storage(Protocol):
@@ -36,7 +39,7 @@ def put_path(storage: Storage, path: Path) -> tuple[str, int]:
 def _spooled(file: IO[bytes], folder: Path) -> Iterator[tuple[Path, str, int]]:
     """A durable temporary copy of `file` in `folder`, with its digest and size."""
     digest, size = sha256(), 0
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix="put-")
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=SPOOLED)
     try:
         with os.fdopen(descriptor, "wb") as copy:
             while chunk := file.read(CHUNK):
@@ -73,9 +76,8 @@ class LocalStorage:
             target.parent.mkdir(exist_ok=True)
             if not target.exists():
                 copy.chmod(0o440)
-                # A hard link keeps the spooled name valid for the clean-up and never overwrites.
-                with contextlib.suppress(FileExistsError):
-                    os.link(copy, target)
+                # Of two that come here with the same file, the second replaces it by the same content.
+                copy.replace(target)
                 _sync_folder(target.parent)
         return digest, size
 
@@ -146,11 +148,30 @@ def connect(address: str, spool: Path, endpoint: str = "") -> Storage:
     return S3Storage(client, bucket, f"{prefix.rstrip('/')}/" if prefix.strip("/") else "", spool)
 
 
+def tidy(parent: Path, seconds: float) -> int:
+    """Remove temporary files and folders of processes that were killed, older than this; how many there were."""
+    limit = time.time() - seconds
+    found = [path for prefix in (SPOOLED, WORKSPACE) for path in parent.glob(f"{prefix}*") if _modified(path) < limit]
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return len(found)
+
+
+def _modified(path: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    # Somebody else has just removed it.
+    return float("inf")
+
+
 @contextlib.contextmanager
 def workspace(parent: Path) -> Iterator[Path]:
     """A private temporary folder that is gone afterwards."""
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix="work-"))
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=WORKSPACE))
     try:
         yield folder
     finally:

@@ -74,6 +74,8 @@ def standings(entries: Sequence[Entry], rules: RoundRules) -> list[Standing]:
     ranked = order[np.isfinite(score[order])]
     rank = _shared_ranks(score[ranked], replicated[ranked])
     low, high = _rank_intervals(replicated[ranked])
+    # A rank that is shared with somebody better is in its own interval.
+    low = [min(pair) for pair in zip(rank, low, strict=True)]
     placed = dict(zip(ranked.tolist(), zip(rank, low, high, strict=True), strict=True))
     return [_standing(entries[i], points[i], placed.get(i)) for i in order.tolist()]
 

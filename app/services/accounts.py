@@ -19,17 +19,19 @@ FREE_TRIES = 3
 """Wrong passwords before the growing delay begins."""
 
 
-def register(username: str, email: str, password: str, sciper: int, team: str, new_team: str = "") -> User:
-    """A new person, in a team with a free seat (`team` is its name) or in a new one (`new_team`): both or neither."""
+def register(
+    username: str, email: str, password: str, sciper: int, team: str, new_team: str = "", invitation: str = ""
+) -> User:
+    """A new person, in a new team, in an open one (`team` is its name) or in the one that invited them, or in none.
+
+    Either both are made or neither.
+    """
     if not site.registration_open():
         raise Forbidden("Registration is closed. Ask the teaching staff.")
     user = _new(username, email, password, sciper)
     try:
         db.session.flush()
-        if new_team:
-            teams.found(user, new_team)
-        elif team:
-            teams.take_seat(user, teams.named(team))
+        _seat(user, team, new_team, invitation)
         audit.record(user, "account.register", user.username)
         _send_verification(user)
         db.session.commit()
@@ -43,6 +45,17 @@ def register(username: str, email: str, password: str, sciper: int, team: str, n
         raise
     mails.deliver_soon()
     return user
+
+
+def _seat(user: User, team: str, new_team: str, invitation: str) -> None:
+    if team or new_team or invitation:
+        teams.refuse_when_locked()
+    if new_team:
+        teams.found(user, new_team)
+    elif invitation:
+        teams.take_seat(user, teams.invited_to(invitation), by_invitation=True)
+    elif team:
+        teams.take_seat(user, teams.named(team))
 
 
 def _new(username: str, email: str, password: str, sciper: int | None, is_admin: bool = False) -> User:
@@ -90,6 +103,14 @@ def create_admin(username: str, email: str, password: str) -> User:
     audit.record(None, "account.create_admin", user.username)
     db.session.commit()
     return user
+
+
+def any_admin() -> bool:
+    """Whether there is an active admin."""
+    return (
+        db.session.scalar(db.select(User.id).where(User.is_admin.is_(True), User.is_active.is_(True)).limit(1))
+        is not None
+    )
 
 
 def authenticate(name: str, password: str) -> User:
@@ -191,12 +212,18 @@ def _reset_token(user: User) -> str:
     return links.sign("reset", [user.id, user.password_hash[-12:]])
 
 
-def reset(token: str, password: str) -> User:
-    """Set a new password by a signed link, and log the person out everywhere else."""
+def resettable(token: str) -> User:
+    """The person whose password a reset link changes. Refuses a link that is forged, too old or used."""
     identity, mark = links.read("reset", token)
     user = db.session.get(User, identity)
     if user is None or user.password_hash[-12:] != mark:
         raise Refused("This link has been used already. Ask for a new one.")
+    return user
+
+
+def reset(token: str, password: str) -> User:
+    """Set a new password by a signed link, and log the person out everywhere else."""
+    user = resettable(token)
     _set_password(user, password)
     # Whoever opened the link reads the address's mail.
     user.verified_at = user.verified_at or now()
@@ -224,10 +251,8 @@ def everybody(search: str = "") -> list[User]:
     """All people by name, or those whose name, address or sciper contains the text."""
     query = db.select(User).order_by(func.lower(User.username))
     if search:
-        like = f"%{search.lower()}%"
-        query = query.where(
-            or_(func.lower(User.username).like(like), User.email.like(like), db.cast(User.sciper, db.String).like(like))
-        )
+        places = (User.username, User.email, db.cast(User.sciper, db.String))
+        query = query.where(or_(*(place.icontains(search, autoescape=True) for place in places)))
     return list(db.session.scalars(query))
 
 
@@ -239,13 +264,13 @@ def edit(admin: User, user: User, email: str, sciper: int | None, is_admin: bool
         raise Refused(f"A sciper lies between {SCIPERS.start} and {SCIPERS.stop - 1}.")
     before = {"email": user.email, "sciper": user.sciper, "is_admin": user.is_admin, "is_active": user.is_active}
     after = {"email": email.strip().lower(), "sciper": sciper, "is_admin": is_admin, "is_active": is_active}
-    for name, value in after.items():
-        setattr(user, name, value)
-    if not is_active:
-        user.session_key = uuid4().hex
     changes = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
-    audit.record(admin, "user.edit", user.username, **changes)
     try:
+        for name, value in after.items():
+            setattr(user, name, value)
+        if not is_active:
+            user.session_key = uuid4().hex
+        audit.record(admin, "user.edit", user.username, **changes)
         db.session.commit()
     except IntegrityError as error:
         db.session.rollback()

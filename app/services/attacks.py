@@ -1,8 +1,12 @@
 """Attacks: what to download, handing in, scoring, and which one counts."""
 
 import zipfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from sqlalchemy.orm import joinedload
 
 from app import sandbox
 from app.errors import Conflict, Forbidden, InvalidUpload
@@ -11,10 +15,10 @@ from app.models import Attack, Match, Round, Status, Team, Upload, UploadKind, U
 from app.services import audit, files, mails, matches, rounds, scores, teams, uploads, work
 
 
-def submit(user: User, file: IO[bytes], filename: str) -> Upload:
-    """A team hands in its answer to all of its matches."""
+def submit(user: User, file: IO[bytes], filename: str, key: str | None = None) -> Upload:
+    """A team hands in its answer to all of its matches; the same file under the same `key` is handed in once."""
     _matches_of(user)
-    return uploads.receive(user, UploadKind.ATTACK, file, filename)
+    return uploads.receive(user, UploadKind.ATTACK, file, filename, key)
 
 
 def _matches_of(user: User) -> tuple[Team, Round, list[Match]]:
@@ -100,7 +104,7 @@ def _keep(upload: Upload, match: Match, result: dict[str, Any]) -> Attack:
 
 def classic_result(result: dict[str, Any]) -> float:
     """The attack on the classic scale, on which a blind guess has 5 and a perfect one 10."""
-    estimate = result["metrics"].get("classic")
+    estimate = result["metrics"].get("classic_performance")
     return float(estimate["value"]) if estimate else 5 + 5 * float(result["value"])
 
 
@@ -133,3 +137,41 @@ def choose(user: User, upload: Upload) -> None:
 def of_upload(upload: Upload) -> list[Attack]:
     """The scored parts of an upload."""
     return list(db.session.scalars(db.select(Attack).where(Attack.upload_id == upload.id).order_by(Attack.match_id)))
+
+
+def counted(found: Collection[Match], row: Round) -> dict[int, Attack]:
+    """The attack that counts in each of these matches of a round, by the id of the match; none where there is none."""
+    query = (
+        db.select(Attack)
+        .join(Upload, Upload.id == Attack.upload_id)
+        .where(Attack.match_id.in_([match.id for match in found]), Upload.status != Status.REJECTED)
+        .options(joinedload(Attack.upload))
+    )
+    orders: dict[str, Callable[[Attack], tuple[float, float]]] = {
+        "latest": lambda attack: (0.0, attack.upload_id),
+        "best": lambda attack: (attack.leakage, attack.upload_id),
+        "selected": lambda attack: (
+            attack.upload.chosen_at.timestamp() if attack.upload.chosen_at else 0.0,
+            attack.upload_id,
+        ),
+    }
+    order = orders[rounds.rules(row).counted_attack]
+    return {attack.match_id: attack for attack in sorted(db.session.scalars(query), key=order)}
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """What other teams' counted attacks reach against a defence, without saying who reached what."""
+
+    matches: int
+    attacked: int
+    best: float | None
+    mean: float | None
+
+
+def against(team: Team, row: Round) -> Pressure:
+    """The counted attacks against a team's defence, as aggregates, rounded as attackers see them."""
+    found = matches.of_defender(team, row)
+    leaks = [shown(attack, row)["leakage"] for attack in counted(found, row).values()]
+    best, mean = (max(leaks), sum(leaks) / len(leaks)) if leaks else (None, None)
+    return Pressure(matches=len(found), attacked=len(leaks), best=best, mean=mean)

@@ -15,9 +15,9 @@ from app.storage import put_path
 from app.tracks import referee
 
 
-def submit(user: User, file: IO[bytes], filename: str) -> Upload:
-    """A team hands in a defence."""
-    return uploads.receive(user, UploadKind.DEFENCE, file, filename)
+def submit(user: User, file: IO[bytes], filename: str, key: str | None = None) -> Upload:
+    """A team hands in a defence; the same file under the same `key` is handed in once."""
+    return uploads.receive(user, UploadKind.DEFENCE, file, filename, key)
 
 
 def evaluate(upload: Upload, key: str) -> None:
@@ -101,7 +101,7 @@ def _keep(upload: Upload, result: dict[str, Any], stored: dict[str, str]) -> Def
 
 def classic_utility(result: dict[str, Any]) -> float:
     """Utility on the classic scale of 0 to 10; tracks without a formula of their own use ten times the utility."""
-    estimate = result["metrics"].get("classic")
+    estimate = result["metrics"].get("classic_score")
     return float(estimate["value"]) if estimate else 10 * float(result["value"])
 
 

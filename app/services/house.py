@@ -1,6 +1,7 @@
 """The house as a defender: reference defences that stand in for teams without one, and the undefended reference."""
 
 from flask import current_app
+from sqlalchemy.orm import joinedload
 
 from app import sandbox
 from app.errors import Conflict
@@ -115,3 +116,19 @@ def stand_ins(row: Round, count: int) -> list[Defence]:
             f"of its defences are ready. Prepare {count} house defences first."
         )
     return found[:count]
+
+
+def reference(row: Round) -> Defence | None:
+    """The undefended reference that the round's utility is measured against."""
+    return db.session.get(Defence, row.reference_id) if row.reference_id else None
+
+
+def uploads_of(row: Round) -> list[Upload]:
+    """Everything that the house has handed in for a round, newest first."""
+    query = (
+        db.select(Upload)
+        .join(Team, Team.id == Upload.team_id)
+        .where(Upload.round_id == row.id, Team.is_house.is_(True))
+        .options(joinedload(Upload.team))
+    )
+    return list(db.session.scalars(query.order_by(Upload.id.desc())))

@@ -82,7 +82,7 @@ def _defences(row: Round, until: datetime | None) -> Sequence[Row[Any]]:
     counted = (
         db.select(Defence.id, Defence.team_id, Defence.utility, Defence.classic, order.label("place"))
         .join(Upload, Upload.id == Defence.upload_id)
-        .where(Defence.round_id == row.id, Upload.kind == UploadKind.DEFENCE, *_valid(until))
+        .where(Defence.round_id == row.id, Upload.kind != UploadKind.ATTACK, *_valid(until))
         .subquery()
     )
     query = (
@@ -119,7 +119,7 @@ def _attacks(row: Round, rules: RoundRules, until: datetime | None, step: float)
             func.row_number().over(partition_by=Attack.match_id, order_by=order[rules.counted_attack]).label("place"),
         )
         .join(Upload, Upload.id == Attack.upload_id)
-        .where(Upload.round_id == row.id, *_valid(until))
+        .where(Upload.round_id == row.id, Attack.leakage.between(0, 1), *_valid(until))
         .subquery()
     )
     query = (
@@ -133,10 +133,19 @@ def _attacks(row: Round, rules: RoundRules, until: datetime | None, step: float)
 
 
 def _attacked(leakage: float | None, classic: float | None, replicates: bytes | None, step: float) -> Attacked:
-    if leakage is None:
+    measured = _sound(leakage)
+    if measured is None:
         return Attacked(None)
     coarse = lambda value, unit: round(value / unit) * unit if step else value  # noqa: E731
-    return Attacked(coarse(leakage, step), coarse(classic or 0.0, 10 * step), scores.unpack(replicates or b""))
+    return Attacked(coarse(measured, step), coarse(_sound(classic, 10) or 0.0, 10 * step), scores.unpack(replicates))
+
+
+def _sound(value: object, most: float = 1.0) -> float | None:
+    """The number if it is one between 0 and `most`; None for whatever else a broken row holds, NaN among it.
+
+    A broken row costs its team a number, never everybody the page.
+    """
+    return float(value) if isinstance(value, int | float) and 0 <= value <= most else None
 
 
 def _house(row: Round, until: datetime | None) -> dict[int, Attacked]:
@@ -147,7 +156,7 @@ def _house(row: Round, until: datetime | None) -> dict[int, Attacked]:
         .join(Defence, Defence.id == ReferenceResult.defence_id)
         .where(
             Defence.round_id == row.id,
-            ReferenceResult.leakage.is_not(None),
+            ReferenceResult.leakage.between(0, 1),
             *([ReferenceResult.finished_at <= until] if until else []),
         )
         .subquery()
@@ -168,8 +177,8 @@ def _entries(
     return [
         Entry(
             team=line.team_id,
-            utility=line.utility,
-            classic_utility=line.classic or 0.0,
+            utility=_sound(line.utility),
+            classic_utility=_sound(line.classic, 10) or 0.0,
             attacks=tuple(mine[line.team_id]),
             against=(*against[line.team_id], *([house[line.defence_id]] if line.defence_id in house else [])),
         )
@@ -186,6 +195,11 @@ def _places(entries: list[Entry], teams: dict[int, Row[Any]], house: dict[int, A
         if entry.utility is not None and leaks:
             places.append(Place(line.name, entry.utility, max(leaks), line.is_house))
     return tuple(places)
+
+
+def counted(row: Round) -> dict[tuple[int, int], Attacked]:
+    """The exact result that counts now in every match: (attacker's id, defender's id) -> result."""
+    return _attacks(row, rounds.rules(row), None, 0.0)
 
 
 def overall(full: bool = False) -> list[tuple[str, float, dict[int, float]]]:

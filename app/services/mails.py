@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import current_app, render_template
-from flask_mail import Connection, Message
+from flask_mail import BadHeaderError, Connection, Message
 from flask_mail import Mail as Mailer
 from sqlalchemy import update
 
@@ -34,10 +34,14 @@ class VerifiedConnection(Connection):
             host = smtplib.SMTP_SSL(self.mail.server, self.mail.port, timeout=timeout, context=context)
         else:
             host = smtplib.SMTP(self.mail.server, self.mail.port, timeout=timeout)
-        if self.mail.use_tls:
-            host.starttls(context=context)
-        if self.mail.username and self.mail.password:
-            host.login(self.mail.username, self.mail.password)
+        try:
+            if self.mail.use_tls:
+                host.starttls(context=context)
+            if self.mail.username and self.mail.password:
+                host.login(self.mail.username, self.mail.password)
+        except (OSError, smtplib.SMTPException):
+            host.close()
+            raise
         return host
 
 
@@ -58,7 +62,8 @@ def post(user: User, template: str, subject: str, **context: Any) -> None:
         context = {"user": user, "subject": subject, "public_url": current_app.config["PUBLIC_URL"], **context}
         text = render_template(f"mail/{template}.txt", **context)
         html = render_template(f"mail/{template}.html", **context)
-    db.session.add(Mail(recipient=user.email, subject=subject[:255], text=text, html=html))
+    # A subject is one line, whatever a name in it holds.
+    db.session.add(Mail(recipient=user.email, subject=" ".join(subject.split())[:255], text=text, html=html))
 
 
 def post_all(users: Iterable[User], template: str, subject: str, **context: Any) -> None:
@@ -97,7 +102,8 @@ def _deliver_one(identity: int) -> bool:
     try:
         mail.status = _send(mail)
         mail.sent_at, mail.error = now(), ""
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, BadHeaderError, ValueError) as error:
+        # The last two are addresses that would break out of their header: such a mail must not hold up the others.
         mail.error = f"{type(error).__name__}: {error}"
         mail.next_try_at = now() + timedelta(seconds=min(6 * 3600, 15 * 4**mail.tries))
         if mail.tries >= MAX_TRIES:
@@ -154,3 +160,14 @@ def try_again(admin: User, mail: Mail) -> None:
     audit.record(admin, "mail.retry", str(mail.id))
     db.session.commit()
     deliver_soon()
+
+
+def try_all_again(admin: User) -> int:
+    """Put every failed mail back into the queue; how many there were."""
+    failed = db.session.scalars(db.select(Mail).where(Mail.status == MailStatus.FAILED)).all()
+    for mail in failed:
+        mail.status, mail.tries, mail.next_try_at = MailStatus.QUEUED, 0, now()
+    audit.record(admin, "mail.retry_all", mails=len(failed))
+    db.session.commit()
+    deliver_soon()
+    return len(failed)

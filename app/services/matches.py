@@ -1,13 +1,15 @@
 """Matches: who attacks which version of whose defence."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import update
+from sqlalchemy.orm import joinedload
 
 from app.errors import Conflict
 from app.extensions import db
-from app.models import Defence, Match, Round, Team, User, now
+from app.models import Attack, Defence, Match, Round, Status, Team, Upload, User, now
 from app.rules.pairing import pair
 from app.services import audit, defences, house, mails, rounds, teams
 
@@ -78,7 +80,7 @@ def _tell(row: Round, plan: Plan) -> None:
     attackers = {attacker.id: attacker for attacker, _, _ in plan.pairs}
     for attacker in attackers.values():
         opponents = [defender for one, defender, _ in plan.pairs if one.id == attacker.id]
-        subject = f"Round {row.number}: your opponents"
+        subject = f"Round {row.number}: Your opponents"
         mails.post_all(teams.members(attacker), "matches", subject, round=row, team=attacker, opponents=opponents)
 
 
@@ -101,6 +103,21 @@ def of_defender(team: Team, row: Round) -> list[Match]:
 
 def newest(page: int, size: int) -> tuple[list[Match], int]:
     """One page of all matches, newest round first, and their number."""
-    query = db.select(Match).join(Round, Round.id == Match.round_id).order_by(Round.number.desc(), Match.id)
+    query = (
+        db.select(Match)
+        .join(Round, Round.id == Match.round_id)
+        .options(joinedload(Match.attacker), joinedload(Match.defender))
+        .order_by(Round.number.desc(), Match.id)
+    )
     total = db.session.scalar(db.select(db.func.count(Match.id))) or 0
     return list(db.session.scalars(query.limit(size).offset((page - 1) * size))), total
+
+
+def attacked(found: Collection[Match]) -> set[int]:
+    """The ids of those matches that have an accepted attack."""
+    query = (
+        db.select(Attack.match_id)
+        .join(Upload, Upload.id == Attack.upload_id)
+        .where(Attack.match_id.in_([match.id for match in found]), Upload.status != Status.REJECTED)
+    )
+    return set(db.session.scalars(query.distinct()))

@@ -1,17 +1,43 @@
 """The house's adversaries, run on every accepted defence."""
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flask import current_app
+from sqlalchemy import func
+from sqlalchemy.orm import joinedload
+
 from app import sandbox
-from app.errors import InvalidUpload
+from app.errors import Conflict, InvalidUpload, NotFound
 from app.extensions import db
-from app.models import Defence, ReferenceResult, Status, User, now
+from app.models import Defence, ReferenceResult, Round, Status, User, now
 from app.services import audit, files, queue, rounds, scores, work
+from app.services.memo import Memo
+
+_memo = Memo()
 
 
-def plan(defence: Defence) -> list[ReferenceResult]:
-    """One queued row per adversary of the track, in the open transaction; an earlier result is computed again."""
+@dataclass(frozen=True)
+class AdversaryCard:
+    """How an adversary of the house is presented."""
+
+    title: str
+    source: str
+    parameters: tuple[dict[str, Any], ...] = ()
+    """name, value, help and unit of each."""
+
+
+def plan(defence: Defence, names: Iterable[str] = ()) -> list[ReferenceResult]:
+    """One queued row per adversary, in the open transaction; an earlier result is computed again.
+
+    Without `names` the track is asked for its adversaries, which loads their libraries into this process.
+    """
     existing = {row.adversary: row for row in defence.references}
     planned = []
-    for adversary in rounds.track(defence.round).adversaries():
+    for adversary in names or rounds.track(defence.round).adversaries():
         row = existing.get(adversary) or ReferenceResult(defence_id=defence.id, adversary=adversary)
         row.status, row.tries, row.claim, row.enqueued_at = Status.QUEUED, 0, "", now()
         db.session.add(row)
@@ -37,8 +63,10 @@ def evaluate(row: ReferenceResult, key: str) -> None:
             "adversary": row.adversary,
             "team": defence.team_id,
             "seed": defence.seed,
-            "public": str(store.fetch(defence.public, folder)),
-            "secret": str(store.fetch(defence.secret, folder)),
+            "halves": {
+                "public": str(store.fetch(defence.public, folder)),
+                "secret": str(store.fetch(defence.secret, folder)),
+            },
         }
         beat = work.beat(ReferenceResult, row.id, key)
         try:
@@ -67,7 +95,7 @@ def note_failure(identity: int) -> None:
 
 def play_again(admin: User, defence: Defence) -> None:
     """Run every adversary on a defence again."""
-    planned = plan(defence)
+    planned = plan(defence, cards(defence.round.track) or [row.adversary for row in defence.references])
     audit.record(admin, "reference.play_again", f"defence {defence.id}")
     db.session.commit()
     enqueue(planned)
@@ -77,3 +105,82 @@ def worst(defence: Defence) -> ReferenceResult | None:
     """The adversary that learns most."""
     scored = [row for row in defence.references if row.leakage is not None]
     return max(scored, key=lambda row: row.leakage or 0.0, default=None)
+
+
+def cards(track: str) -> Mapping[str, AdversaryCard]:
+    """The adversaries of a track by slug, the cheapest first; empty while they cannot be asked.
+
+    A child process is asked once, because adversaries load libraries that the web processes do without.
+    """
+    try:
+        known: dict[str, AdversaryCard] = _memo.get(track, math.inf, lambda: _described(track))
+    except (sandbox.SandboxError, InvalidUpload):
+        current_app.logger.exception("The adversaries of %s cannot be described", track)
+        return {}
+    return known
+
+
+def _described(track: str) -> dict[str, AdversaryCard]:
+    with files.workspace() as folder:
+        told = sandbox.run("app.tracks.referee:describe_adversaries", {"track": track}, folder, files.check_limits())
+    return {
+        slug: AdversaryCard(card["title"], card["source"], tuple(card["parameters"])) for slug, card in told.items()
+    }
+
+
+def leakage(row: ReferenceResult) -> dict[str, float | None]:
+    """What an adversary learnt, as an estimate: value with the 95 % interval of its bootstrap, where it has one."""
+    replicates = scores.unpack(row.replicates)
+    if row.leakage is None or replicates is None:
+        return {"value": row.leakage, "low": None, "high": None}
+    low, high = np.quantile(replicates, [0.025, 0.975]).tolist()
+    return {"value": row.leakage, "low": low, "high": high}
+
+
+def named(defence: Defence, adversary: str) -> ReferenceResult:
+    """One adversary's result against a defence."""
+    found = next((row for row in defence.references if row.adversary == adversary), None)
+    if found is None:
+        raise NotFound("The house has not played this adversary against this defence.")
+    return found
+
+
+def one(identity: int) -> ReferenceResult:
+    """A result by its id."""
+    row = db.session.get(ReferenceResult, identity)
+    if row is None:
+        raise NotFound("There is no such result.")
+    return row
+
+
+def everything(
+    page: int, size: int = 50, row: Round | None = None, status: str = ""
+) -> tuple[list[ReferenceResult], int]:
+    """One page of all results, newest first, and their number."""
+    query = db.select(ReferenceResult).order_by(ReferenceResult.id.desc())
+    if row is not None:
+        query = query.join(Defence, Defence.id == ReferenceResult.defence_id).where(Defence.round_id == row.id)
+    if status in set(Status):
+        query = query.where(ReferenceResult.status == Status(status))
+    total = db.session.scalar(db.select(func.count()).select_from(query.order_by(None).subquery())) or 0
+    with_names = joinedload(ReferenceResult.defence).options(joinedload(Defence.team), joinedload(Defence.round))
+    return list(db.session.scalars(query.options(with_names).limit(size).offset((page - 1) * size))), total
+
+
+def failed() -> list[ReferenceResult]:
+    """Every result that was tried in vain."""
+    query = db.select(ReferenceResult).where(ReferenceResult.status == Status.FAILED)
+    return list(db.session.scalars(query.order_by(ReferenceResult.id)))
+
+
+def requeue(admin: User, rows: Sequence[ReferenceResult]) -> int:
+    """Play these adversaries again; how many they are. Refuses while one of them is playing."""
+    if not all(row.status.final for row in rows):
+        raise Conflict("This adversary is playing already.")
+    for row in rows:
+        row.status, row.tries, row.claim = Status.QUEUED, 0, ""
+        row.finished_at, row.enqueued_at = None, now()
+    audit.record(admin, "reference.requeue", ", ".join(f"result {row.id}" for row in rows[:8]), results=len(rows))
+    db.session.commit()
+    enqueue(list(rows))
+    return len(rows)

@@ -11,6 +11,9 @@ def pack(replicates: Sequence[float]) -> bytes:
     return np.asarray(replicates, "<f4").tobytes()
 
 
-def unpack(stored: bytes) -> NDArray[np.float32] | None:
-    """The inverse of `pack`; None for none."""
-    return np.frombuffer(stored, "<f4") if stored else None
+def unpack(stored: bytes | None) -> NDArray[np.float32] | None:
+    """The inverse of `pack`; None for none, and for what is no row of finite numbers."""
+    if not stored or len(stored) % 4:
+        return None
+    replicates = np.frombuffer(stored, "<f4")
+    return replicates if np.isfinite(replicates).all() else None

@@ -43,6 +43,18 @@ def set_team_lock(admin: User, moment: datetime | None) -> None:
     db.session.commit()
 
 
+def last_sweep() -> datetime | None:
+    """When the sweeper last ran to its end; None before its first run."""
+    text = _value("last_sweep", "")
+    return datetime.fromisoformat(str(text)) if text else None
+
+
+def note_sweep() -> None:
+    """The sweeper ran to its end."""
+    _set("last_sweep", now().isoformat())
+    db.session.commit()
+
+
 def _value(name: str, default: object) -> object:
     row = db.session.get(SiteSetting, name)
     return default if row is None else row.value

@@ -12,7 +12,7 @@ from app.models import Membership, Team, User, now
 from app.services import audit, links, mails, site
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._'+-]{0,38}[A-Za-z0-9])?")
-RESERVED = {"new team", "house", "none"}
+RESERVED = {"new team", "house", "none", "new", "join"}
 
 
 def of(user: User) -> Team | None:
@@ -54,6 +54,14 @@ def history(team: Team) -> list[Membership]:
     )
 
 
+def by_id(identity: int) -> Team:
+    """The team with this id."""
+    team = db.session.get(Team, identity)
+    if team is None:
+        raise NotFound("There is no such team.")
+    return team
+
+
 def everyone(with_house: bool = False) -> list[Team]:
     """All teams by name."""
     query = db.select(Team).order_by(func.lower(Team.name))
@@ -76,18 +84,24 @@ def open_teams() -> list[Team]:
 
 def found(user: User, name: str) -> Team:
     """A new team with its founder as captain, in the open transaction."""
+    team = Team(name=_free_name(name))
+    db.session.add(team)
+    db.session.flush()
+    take_seat(user, team)
+    return team
+
+
+def _free_name(name: str, team: Team | None = None) -> str:
+    """The name without needless spaces, if no other team than `team` has it, in any case of letters."""
     name = " ".join(name.split())
     if not NAME.fullmatch(name) or name.lower() in RESERVED or name.lower().startswith("house"):
         raise Refused(
             "A team name has 1 to 40 letters, digits, spaces or . _ ' + -, and is not a word that the site uses itself."
         )
-    if db.session.scalar(db.select(Team.id).where(func.lower(Team.name) == name.lower())):
+    holder = db.session.scalar(db.select(Team).where(func.lower(Team.name) == name.lower()))
+    if holder is not None and holder is not team:
         raise Conflict("There is already a team of this name.")
-    team = Team(name=name)
-    db.session.add(team)
-    db.session.flush()
-    take_seat(user, team)
-    return team
+    return name
 
 
 def take_seat(user: User, team: Team, by_invitation: bool = False) -> None:
@@ -119,7 +133,7 @@ def _sit(user: User, team: Team) -> None:
 
 def create(user: User, name: str) -> Team:
     """A person without a team founds one."""
-    _refuse_when_locked()
+    refuse_when_locked()
     if of(user):
         raise Conflict("You are in a team already.")
     if user.is_admin:
@@ -141,17 +155,13 @@ def join(user: User, team: Team) -> None:
 
 def join_by_invitation(user: User, token: str) -> Team:
     """A person without a team joins by the captain's link."""
-    identity, inviter = links.read("invite", token)
-    team = db.session.get(Team, identity)
-    host = db.session.get(User, inviter)
-    if team is None or host is None or host not in members(team):
-        raise Refused("This invitation is not valid any more. Ask the team for a new one.")
+    team = invited_to(token)
     _join(user, team, by_invitation=True)
     return team
 
 
 def _join(user: User, team: Team, by_invitation: bool) -> None:
-    _refuse_when_locked()
+    refuse_when_locked()
     others = members(team)
     try:
         take_seat(user, team, by_invitation)
@@ -165,9 +175,13 @@ def _join(user: User, team: Team, by_invitation: bool) -> None:
 
 
 def invited_to(token: str) -> Team:
-    """The team that an invitation is for."""
-    identity, _ = links.read("invite", token)
-    return db.session.get_one(Team, identity)
+    """The team that an invitation is for. Refuses one whose sender is not in the team any more."""
+    identity, inviter = links.read("invite", token)
+    team = db.session.get(Team, identity)
+    host = db.session.get(User, inviter)
+    if team is None or host is None or host not in members(team):
+        raise Refused("This invitation is not valid any more. Ask the team for a new one.")
+    return team
 
 
 def invitation(user: User) -> str:
@@ -180,7 +194,7 @@ def invitation(user: User) -> str:
 
 def leave(user: User) -> None:
     """A person leaves their team; the history stays."""
-    _refuse_when_locked()
+    refuse_when_locked()
     membership = _current(user)
     membership.left_at = now()
     audit.record(user, "team.leave", membership.team.name)
@@ -199,12 +213,24 @@ def set_open(user: User, is_open: bool) -> None:
 
 def move(admin: User, user: User, team: Team | None) -> None:
     """An admin puts a person into a team, or takes them out; lock date and open list do not matter."""
+    if team and team.is_house:
+        raise Forbidden("Nobody joins the house.")
     current = of(user)
-    if current:
-        _current(user).left_at = now()
-        db.session.flush()
-    if team:
-        _sit(user, team)
+    if current == team:
+        return
+    try:
+        if current:
+            _current(user).left_at = now()
+            db.session.flush()
+        if team:
+            _sit(user, team)
+    except Refused:
+        # Without this the person would look teamless on the page that shows the refusal.
+        db.session.rollback()
+        raise
+    except IntegrityError as error:
+        db.session.rollback()
+        raise Conflict("Somebody took the last seat of this team a moment ago.") from error
     audit.record(
         admin, "team.move", user.username, origin=current.name if current else None, target=team.name if team else None
     )
@@ -213,12 +239,10 @@ def move(admin: User, user: User, team: Team | None) -> None:
 
 def rename(admin: User, team: Team, name: str) -> None:
     """An admin renames a team."""
-    name, old = " ".join(name.split()), team.name
-    if not NAME.fullmatch(name) or name.lower() in RESERVED:
-        raise Refused("A team name has 1 to 40 letters, digits, spaces or . _ ' + -.")
-    team.name = name
-    audit.record(admin, "team.rename", old, name=name)
+    name, old = _free_name(name, team), team.name
     try:
+        team.name = name
+        audit.record(admin, "team.rename", old, name=name)
         db.session.commit()
     except IntegrityError as error:
         db.session.rollback()
@@ -234,7 +258,8 @@ def _current(user: User) -> Membership:
     return membership
 
 
-def _refuse_when_locked() -> None:
+def refuse_when_locked() -> None:
+    """From the lock date on nobody founds, joins or leaves a team."""
     if site.teams_locked():
         raise Forbidden("Teams are fixed now. Ask the teaching staff.")
 
@@ -249,3 +274,34 @@ def players() -> list[User]:
             .order_by(User.id)
         )
     )
+
+
+def rosters() -> dict[int, list[User]]:
+    """The people in every team by the team's id, captains first."""
+    found: dict[int, list[User]] = {}
+    for team_id, user in _seated():
+        found.setdefault(team_id, []).append(user)
+    return found
+
+
+def by_person() -> dict[int, Team]:
+    """The team of everybody who is in one, by the person's id."""
+    teams = {team.id: team for team in everyone()}
+    return {user.id: teams[team_id] for team_id, user in _seated()}
+
+
+def _seated() -> list[tuple[int, User]]:
+    query = (
+        db.select(Membership.team_id, User)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.left_at.is_(None))
+        .order_by(Membership.team_id, Membership.seat)
+    )
+    return [(team_id, user) for team_id, user in db.session.execute(query)]
+
+
+def without_team() -> list[User]:
+    """Active people in no team who are no admins, by name."""
+    seated = db.select(Membership.user_id).where(Membership.left_at.is_(None))
+    query = db.select(User).where(User.is_active.is_(True), User.is_admin.is_(False), User.id.not_in(seated))
+    return list(db.session.scalars(query.order_by(func.lower(User.username))))

@@ -1,10 +1,14 @@
 """What defences and attacks have in common: receiving, limits, queue, history, re-evaluation."""
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import IO
 
 from sqlalchemy import func
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
 
+from app import tracks
 from app.errors import Conflict, Forbidden, InvalidUpload, NotFound, TooMany
 from app.extensions import db
 from app.models import Round, Status, Team, Upload, UploadKind, User, now
@@ -17,20 +21,46 @@ TASKS = {
 }
 
 
-def receive(user: User, kind: UploadKind, file: IO[bytes], filename: str) -> Upload:
+def receive(user: User, kind: UploadKind, file: IO[bytes], filename: str, key: str | None = None) -> Upload:
     """Keep a team's file: on disk and in the database when this returns, evaluated later.
 
-    Refuses people without a team, closed phases and used-up limits, before anything is stored.
+    Refuses people without a team, closed phases and used-up limits, before anything is stored. `key` is the sender's
+    name for this upload: the same file sent again under it is the upload that is there already.
     """
+    if earlier := _repeated(user, kind, file, key):
+        return earlier
     team, row = _may_upload(user, kind)
     digest, size = files.store().put(file)
     if not size:
         raise Conflict("The file is empty.")
-    upload = keep(kind, team, row, digest, size, filename, user)
-    audit.record(user, f"upload.{kind}", f"upload {upload.id}", digest=digest)
-    db.session.commit()
+    try:
+        upload = keep(kind, team, row, digest, size, filename, user)
+        upload.idempotency_key = key
+        audit.record(user, f"upload.{kind}", f"upload {upload.id}", digest=digest)
+        db.session.commit()
+    except IntegrityError:
+        # The same request arrived twice in the same moment, and the other one was first.
+        db.session.rollback()
+        if (earlier := _repeated(user, kind, file, key)) is None:
+            raise
+        return earlier
     enqueue(upload)
     return upload
+
+
+def _repeated(user: User, kind: UploadKind, file: IO[bytes], key: str | None) -> Upload | None:
+    if key is None:
+        return None
+    query = db.select(Upload).where(Upload.user_id == user.id, Upload.idempotency_key == key)
+    earlier = db.session.scalar(query)
+    if earlier is not None:
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        if (earlier.kind, earlier.digest) != (kind, digest):
+            raise Conflict(
+                f"This key was used already, for upload {earlier.id} with another content. Choose a new one."
+            )
+    return earlier
 
 
 def keep(
@@ -143,9 +173,8 @@ def tell_accepted(upload: Upload, **context: object) -> None:
 def _tell(upload: Upload, template: str, subject: str, **context: object) -> None:
     if upload.team.is_house:
         return
-    mails.post_all(
-        teams.members(upload.team), template, f"Round {upload.round.number}: {subject}", upload=upload, **context
-    )
+    context |= {"upload": upload, "card": tracks.card(upload.round.track)}
+    mails.post_all(teams.members(upload.team), template, f"Round {upload.round.number}: {subject}", **context)
 
 
 def note_failure(upload_id: int) -> None:
@@ -156,15 +185,33 @@ def note_failure(upload_id: int) -> None:
     mails.deliver_soon()
 
 
-def everything(page: int, size: int = 50, row: Round | None = None, status: str = "") -> tuple[list[Upload], int]:
-    """One page of all uploads, newest first, and their number."""
-    query = db.select(Upload).order_by(Upload.id.desc())
+def everything(
+    page: int,
+    size: int = 50,
+    row: Round | None = None,
+    status: str = "",
+    kind: str = "",
+    team: Team | None = None,
+) -> tuple[list[Upload], int]:
+    """One page of all uploads or of a team's, newest first, and their number."""
+    query = db.select(Upload).order_by(Upload.id.desc()).options(joinedload(Upload.team), joinedload(Upload.round))
+    if team is not None:
+        query = query.where(Upload.team_id == team.id)
     if row is not None:
         query = query.where(Upload.round_id == row.id)
     if status in set(Status):
         query = query.where(Upload.status == Status(status))
+    if kind in set(UploadKind):
+        query = query.where(Upload.kind == UploadKind(kind))
     total = db.session.scalar(db.select(func.count()).select_from(query.order_by(None).subquery())) or 0
     return list(db.session.scalars(query.limit(size).offset((page - 1) * size))), total
+
+
+def kind_named(name: str) -> UploadKind:
+    """The kind of upload that an address names."""
+    if name not in set(UploadKind):
+        raise NotFound("There is no such kind of upload.")
+    return UploadKind(name)
 
 
 def reevaluate(admin: User, upload: Upload) -> None:
@@ -200,3 +247,10 @@ def refund(admin: User, upload: Upload) -> None:
     upload.is_refunded = True
     audit.record(admin, "upload.refund", f"upload {upload.id}")
     db.session.commit()
+
+
+def content(upload: Upload) -> IO[bytes]:
+    """The uploaded file, open for reading."""
+    with files.workspace() as folder:
+        # An open file outlives its name, so that a copy from object storage is gone once it is closed.
+        return files.store().fetch(upload.digest, folder).open("rb")

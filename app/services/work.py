@@ -6,12 +6,12 @@ comes back from the dead, finds another claim (or a final state) and changes not
 
 import traceback
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from flask import current_app
-from sqlalchemy import and_, or_, update
+from sqlalchemy import ColumnElement, and_, or_, update
 
 from app.extensions import db
 from app.models import Status, Work, now
@@ -20,13 +20,10 @@ Row = TypeVar("Row", bound=Work)
 
 
 def claim(table: type[Row], identity: int) -> tuple[Row, str] | None:
-    """The row with a fresh claim on it; None if it is done, or alive in another worker."""
+    """The row with a fresh claim on it; None if it is done, alive in another worker, or has used up its tries."""
     key, moment = uuid4().hex, now()
-    stale = moment - timedelta(seconds=current_app.config["STALE_SECONDS"])
-    free = or_(
-        table.status == Status.QUEUED,
-        and_(table.status == Status.RUNNING, table.heartbeat_at < stale),
-    )
+    left = table.tries < current_app.config["MAX_TRIES"]
+    free = or_(table.status == Status.QUEUED, and_(silent(table, moment), left))
     claimed = db.session.execute(
         update(table)
         .where(table.id == identity, free)  # type: ignore[attr-defined]
@@ -58,7 +55,10 @@ def finish(table: type[Row], identity: int, key: str, status: Status, **values: 
 
 
 def fail(table: type[Row], identity: int, key: str) -> Status | None:
-    """Note the exception that is being handled: back into the queue, or `failed` after the last try."""
+    """Note the exception that is being handled, and commit: back into the queue, or `failed` after the last try.
+
+    None if another try has taken the row over.
+    """
     db.session.rollback()
     row = db.session.get_one(table, identity, populate_existing=True)
     last = row.tries >= current_app.config["MAX_TRIES"]
@@ -75,6 +75,7 @@ def fail(table: type[Row], identity: int, key: str) -> Status | None:
         enqueued_at=moment,
         finished_at=moment if last else None,
     )
+    db.session.commit()
     return status if held else None
 
 
@@ -88,6 +89,24 @@ def _update(table: type[Row], identity: int, key: str, **values: Any) -> bool:
     return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
+def give_up(table: type[Row]) -> list[int]:
+    """Fail the rows whose last try took its worker down with it; their ids. The caller tells whom it concerns."""
+    moment = now()
+    worn_out = and_(silent(table, moment), table.tries >= current_app.config["MAX_TRIES"])
+    rows = list(db.session.scalars(db.select(table).where(worn_out).order_by(table.id)))  # type: ignore[attr-defined]
+    for row in rows:
+        row.status, row.claim, row.finished_at = Status.FAILED, "", moment
+        row.log = f"{row.log}\n--- try {row.tries}, {moment:%Y-%m-%d %H:%M:%S} UTC\nThe worker died or hung."[-20_000:]
+    db.session.commit()
+    return [row.id for row in rows]  # type: ignore[attr-defined]
+
+
+def silent(table: type[Row], moment: datetime) -> ColumnElement[bool]:
+    """Being evaluated by a worker that has not said for a while that it is alive."""
+    stale = moment - timedelta(seconds=current_app.config["STALE_SECONDS"])
+    return and_(table.status == Status.RUNNING, table.heartbeat_at < stale)
+
+
 def lost(table: type[Row], queue_is_empty: bool) -> list[Row]:
     """Rows that the broker or a worker lost, marked as enqueued anew; the caller commits and enqueues them.
 
@@ -98,8 +117,8 @@ def lost(table: type[Row], queue_is_empty: bool) -> list[Row]:
     stale = moment - timedelta(seconds=current_app.config["STALE_SECONDS"])
     patience = timedelta(seconds=5) if queue_is_empty else timedelta(hours=1)
     waiting = and_(table.status == Status.QUEUED, table.enqueued_at < moment - patience)
-    silent = and_(table.status == Status.RUNNING, table.heartbeat_at < stale, table.enqueued_at < stale)
-    rows = list(db.session.scalars(db.select(table).where(or_(waiting, silent)).order_by(table.id)))  # type: ignore[attr-defined]
+    orphaned = and_(silent(table, moment), table.enqueued_at < stale)
+    rows = list(db.session.scalars(db.select(table).where(or_(waiting, orphaned)).order_by(table.id)))  # type: ignore[attr-defined]
     for row in rows:
         row.enqueued_at = moment
     return rows

@@ -12,7 +12,7 @@ def create_app(config: object | None = None) -> "Flask":
     from werkzeug.middleware.proxy_fix import ProxyFix
 
     import config as settings
-    from app import database, logs, services, tasks, web
+    from app import api, cli, database, logs, services, tasks, web
 
     app = Flask(__name__, instance_path=str(settings.INSTANCE))
     app.config.from_object(config or settings.Config)
@@ -21,6 +21,8 @@ def create_app(config: object | None = None) -> "Flask":
     services.init_app(app)
     tasks.init_app(app)
     web.init_app(app)
+    api.init_app(app)
+    cli.init_app(app)
     if hops := app.config["PROXIES"]:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     return app

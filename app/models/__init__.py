@@ -1,8 +1,11 @@
 """Tables: columns and relations, no queries, no URLs. One table per file."""
 
+from app.models.api_token import ApiToken
+from app.models.asset import Asset
 from app.models.attack import Attack
 from app.models.audit_entry import AuditEntry
 from app.models.defence import Defence
+from app.models.job import Job
 from app.models.mail import Mail
 from app.models.match import Match
 from app.models.membership import Membership
@@ -17,9 +20,12 @@ from app.models.user import User
 from app.models.work import Work
 
 __all__ = [
+    "ApiToken",
+    "Asset",
     "Attack",
     "AuditEntry",
     "Defence",
+    "Job",
     "Mail",
     "MailStatus",
     "Match",

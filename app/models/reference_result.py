@@ -20,6 +20,8 @@ class ReferenceResult(Work, Table):
     id: Mapped[int] = mapped_column(primary_key=True)
     defence_id: Mapped[int] = mapped_column(ForeignKey("defence.id"), index=True)
     adversary: Mapped[str] = mapped_column(String(48))
+    place: Mapped[int] = mapped_column(default=0)
+    """Its place among the track's adversaries, the cheapest first."""
     leakage: Mapped[float | None]
     metrics: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     figures: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)

@@ -52,18 +52,19 @@ class Word(TypeDecorator[StrEnum]):
 
 
 class Status(StrEnum):
-    """How far a piece of work is; `rejected` is the submitter's fault, `failed` is ours and was retried in vain."""
+    """How far a piece of work is; `rejected` is the submitter's fault, `failed` is ours."""
 
     QUEUED = "queued"
     RUNNING = "running"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
         """Whether nothing more will happen by itself."""
-        return self in {Status.ACCEPTED, Status.REJECTED, Status.FAILED}
+        return self not in {Status.QUEUED, Status.RUNNING}
 
 
 class UploadKind(StrEnum):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.extensions import Table
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Upload(Work, Table):
     """One uploaded file; nothing is overwritten, so the table is the history."""
 
+    # Of two requests with one key that arrive in the same moment, the database lets one through.
+    __table_args__ = (Index("ix_upload_idempotency", "user_id", "idempotency_key", unique=True),)
+
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[UploadKind] = mapped_column(Word(UploadKind), index=True)
     team_id: Mapped[int] = mapped_column(ForeignKey("team.id"), index=True)
@@ -33,6 +36,8 @@ class Upload(Work, Table):
     """Does not count against the team's upload limits."""
     chosen_at: Mapped[datetime | None] = mapped_column(Moment)
     """When the team chose this attack to count, in rounds where the team chooses."""
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    """The sender's name for this upload: sending it again is the same upload, not a second one."""
 
     team: Mapped["Team"] = relationship()
     round: Mapped["Round"] = relationship()

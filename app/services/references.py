@@ -1,7 +1,7 @@
 """The house's adversaries, run on every accepted defence."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,13 @@ class AdversaryCard:
     """name, value, help and unit of each."""
 
 
-def plan(defence: Defence, names: Iterable[str] = ()) -> list[ReferenceResult]:
-    """One queued row per adversary, in the open transaction; an earlier result is computed again.
-
-    Without `names` the track is asked for its adversaries, which loads their libraries into this process.
-    """
+def plan(defence: Defence) -> list[ReferenceResult]:
+    """One queued row per adversary, in the open transaction; an earlier result is computed again."""
     existing = {row.adversary: row for row in defence.references}
     planned = []
-    for adversary in names or rounds.track(defence.round).adversaries():
+    for place, adversary in enumerate(rounds.track(defence.round).adversaries()):
         row = existing.get(adversary) or ReferenceResult(defence_id=defence.id, adversary=adversary)
+        row.place = place
         row.status, row.tries, row.claim, row.enqueued_at = Status.QUEUED, 0, "", now()
         db.session.add(row)
         planned.append(row)
@@ -46,10 +44,21 @@ def plan(defence: Defence, names: Iterable[str] = ()) -> list[ReferenceResult]:
     return planned
 
 
-def enqueue(rows: list[ReferenceResult]) -> None:
-    """Tell the broker of committed rows."""
+def enqueue(rows: Sequence[ReferenceResult]) -> None:
+    """Put a ticket for each of these committed rows into the queue; see `next_in_line`."""
     for row in rows:
-        queue.enqueue("references.play", row.id, queue=queue.EVALUATION)
+        enqueue_one(row)
+
+
+def enqueue_one(row: ReferenceResult) -> None:
+    """Put a ticket for one more row into the queue."""
+    queue.enqueue("references.play", queue=queue.EVALUATION)
+
+
+def next_in_line() -> int | None:
+    """The row whose turn it is: the cheapest adversaries of all defences first, so that no network delays a forest."""
+    query = db.select(ReferenceResult.id).where(work.claimable(ReferenceResult, now()))
+    return db.session.scalar(query.order_by(ReferenceResult.place, ReferenceResult.id).limit(1))
 
 
 def evaluate(row: ReferenceResult, key: str) -> None:
@@ -95,7 +104,7 @@ def note_failure(identity: int) -> None:
 
 def play_again(admin: User, defence: Defence) -> None:
     """Run every adversary on a defence again."""
-    planned = plan(defence, cards(defence.round.track) or [row.adversary for row in defence.references])
+    planned = plan(defence)
     audit.record(admin, "reference.play_again", f"defence {defence.id}")
     db.session.commit()
     enqueue(planned)

@@ -22,11 +22,9 @@ Row = TypeVar("Row", bound=Work)
 def claim(table: type[Row], identity: int) -> tuple[Row, str] | None:
     """The row with a fresh claim on it; None if it is done, alive in another worker, or has used up its tries."""
     key, moment = uuid4().hex, now()
-    left = table.tries < current_app.config["MAX_TRIES"]
-    free = or_(table.status == Status.QUEUED, and_(silent(table, moment), left))
     claimed = db.session.execute(
         update(table)
-        .where(table.id == identity, free)  # type: ignore[attr-defined]
+        .where(table.id == identity, claimable(table, moment))  # type: ignore[attr-defined]
         .values(
             status=Status.RUNNING, claim=key, tries=table.tries + 1, started_at=moment, heartbeat_at=moment, progress=0
         )
@@ -99,6 +97,12 @@ def give_up(table: type[Row]) -> list[int]:
         row.log = f"{row.log}\n--- try {row.tries}, {moment:%Y-%m-%d %H:%M:%S} UTC\nThe worker died or hung."[-20_000:]
     db.session.commit()
     return [row.id for row in rows]  # type: ignore[attr-defined]
+
+
+def claimable(table: type[Row], moment: datetime) -> ColumnElement[bool]:
+    """Waiting, or orphaned with a try left."""
+    left = table.tries < current_app.config["MAX_TRIES"]
+    return or_(table.status == Status.QUEUED, and_(silent(table, moment), left))
 
 
 def silent(table: type[Row], moment: datetime) -> ColumnElement[bool]:

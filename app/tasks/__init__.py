@@ -24,11 +24,11 @@ def init_app(app: Flask) -> None:
     celery.Task = ContextTask
     celery.conf.update(_settings(app.config))
     app.extensions["celery"] = celery
-    from app.tasks import attacks, defences, house, mail, references, sweep  # noqa: F401 (They register themselves.)
+    from app.tasks import assets, attacks, defences, house, jobs, mail, references, sweep  # noqa: F401 (They register themselves.)
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    longest = max(config["CHECK_SECONDS"], config["ADVERSARY_SECONDS"]) + 120
+    longest = max(config["CHECK_SECONDS"], config["ADVERSARY_SECONDS"], config["JOB_SECONDS"]) + 120
     return {
         "broker_url": config["CELERY_BROKER_URL"],
         "result_backend": config["RESULT_BACKEND"],

@@ -17,11 +17,11 @@ def attempt(
     evaluate: Callable[[Row, str], None],
     enqueue: Callable[[Row], None],
     note_failure: Callable[[int], None],
-) -> None:
-    """Claim a row and evaluate it. A row that is done, or alive in another worker, is left alone."""
+) -> bool:
+    """Claim a row and evaluate it; False for one that is done, or alive in another worker, which is left alone."""
     claimed = work.claim(table, identity)
     if claimed is None:
-        return
+        return False
     row, key = claimed
     try:
         evaluate(row, key)
@@ -32,3 +32,4 @@ def attempt(
             enqueue(row)
         elif status is Status.FAILED:
             note_failure(identity)
+    return True

@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +20,7 @@ __all__ = [
     "Figure",
     "Metric",
     "Progress",
+    "Roster",
     "Score",
     "Track",
     "UploadRule",
@@ -98,6 +99,26 @@ class Adversary(ABC):
         """The answer to the public half of a challenge, as a team would upload it."""
 
 
+class Roster(Mapping[str, Adversary]):
+    """Adversaries by slug, in the order of their cost; each is made, and its libraries loaded, when it is asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Adversary]]) -> None:
+        """Adversaries from functions that make them."""
+        self._makers = dict(makers)
+
+    def __getitem__(self, slug: str) -> Adversary:
+        """The adversary of this name."""
+        return self._makers[slug]()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, the cheapest first; loads nothing."""
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._makers)
+
+
 class Track(ABC):
     """One security game with the settings of one round."""
 
@@ -153,7 +174,7 @@ class Track(ABC):
 
     @abstractmethod
     def adversaries(self) -> Mapping[str, Adversary]:
-        """The house's attackers by slug; always contains "blind"."""
+        """The house's attackers by slug, the cheapest first; always contains "blind". See `Roster`."""
 
     @abstractmethod
     def house_defences(self) -> tuple[str, ...]:

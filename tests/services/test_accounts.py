@@ -206,6 +206,13 @@ class TestEdit:
 
         assert accounts.by_session(session) is None
 
+    def test_a_player_becomes_no_admin(self, app):
+        red, _, ada = make_players()
+        alice = teams.captain(red)
+
+        with pytest.raises(Conflict, match="in no team"):
+            accounts.edit(ada, alice, alice.email, alice.sciper, True, True)
+
     def test_a_clash_changes_nothing(self, app):
         ada, alice, bob = make_admin(), make_user("alice"), make_user("bob")
 

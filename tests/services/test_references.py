@@ -73,17 +73,32 @@ class TestTheTask:
         referee.verdicts["play_adversary"] = sandbox.SandboxError("Traceback: out of ideas")
         row = make_reference_result(defence, leakage=None, status="queued")
         for _ in range(3):
-            play.run(row.id)
+            play.run()
         assert (row.status, row.tries) == (Status.FAILED, 3)
         assert row.log.count("out of ideas") >= 3
-        assert [task.arguments for task in app.sent] == [(row.id,)] * 2
-        play.run(row.id)
+        assert [task.name for task in app.sent] == ["references.play"] * 2
+        play.run()
         assert row.tries == 3
 
     def test_a_result_that_is_there_is_not_computed_again(self, referee, defence):
-        row = make_reference_result(defence)
-        play.run(row.id)
+        make_reference_result(defence)
+        play.run()
         assert referee.asked == []
+
+
+    def test_the_cheapest_adversaries_of_all_defences_come_first(self, referee, defence):
+        other = make_defence(make_team("Blue", make_user("carol")), defence.round)
+        rows = [
+            make_reference_result(one, name, leakage=None, status="queued", place=place)
+            for one in (defence, other)
+            for place, name in enumerate(("blind", "forest"))
+        ]
+        order = []
+        for _ in rows:
+            order.append(references.next_in_line())
+            play.run()
+        assert order == [rows[0].id, rows[2].id, rows[1].id, rows[3].id]
+        assert references.next_in_line() is None
 
 
 class TestPlayAgain:

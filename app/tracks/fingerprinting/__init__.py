@@ -57,9 +57,9 @@ CARD = Card(
             "Accuracy",
             "Share of captures whose cell got the highest probability; ties are shared.",
             "%",
-            decimals=1,
+            decimals=3,
         ),
-        Metric("top_5", "Top 5", "Share of captures whose cell is among the five most probable ones.", "%", decimals=1),
+        Metric("top_5", "Top 5", "Share of captures whose cell is among the five most probable ones.", "%", decimals=3),
         Metric("auc", "ROC-AUC", "Mean over the cells of the one-vs-rest area under the ROC curve; 0.5 = blind."),
         Metric(
             "classic_performance",

@@ -5,13 +5,12 @@ import functools
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, ClassVar, get_type_hints
 
 import numpy as np
 
 from app.traces import Traces
-from app.tracks.base import Adversary, Bundle, Progress, silent
+from app.tracks.base import Adversary, Bundle, Progress, Roster, silent
 
 ATTACKS = {
     "nearest-neighbour": "nearest_neighbour:NearestNeighbour",
@@ -90,14 +89,13 @@ def adversary_of(attack: Any) -> type[Adversary]:
 
 
 @functools.cache
-def adversaries() -> Mapping[str, Adversary]:
-    """The house's attackers by slug with their default fields, the cheapest first.
+def fingerprinter(place: str) -> Adversary:
+    """The adversary that plays the attack at "module:Class" with its default fields."""
+    module, _, name = place.partition(":")
+    return adversary_of(getattr(importlib.import_module(f"app.attacks.fingerprinting.{module}"), name))()
 
-    Attacks are imported at the first call, because they load scikit-learn and PyTorch.
-    """
-    players: dict[str, Adversary] = {"blind": Blind()}
-    for slug, place in ATTACKS.items():
-        module, _, name = place.partition(":")
-        attack = getattr(importlib.import_module(f"app.attacks.fingerprinting.{module}"), name)
-        players[slug] = adversary_of(attack)()
-    return MappingProxyType(players)
+
+def adversaries() -> Mapping[str, Adversary]:
+    """The house's attackers, the cheapest first; an attack is imported when it is asked for."""
+    attackers = {slug: functools.partial(fingerprinter, place) for slug, place in ATTACKS.items()}
+    return Roster({"blind": Blind, **attackers})

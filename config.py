@@ -94,6 +94,7 @@ class Config:
     PASSWORD_MIN_LENGTH = whole("PASSWORD_MIN_LENGTH", 10)
     LINK_HOURS = whole("LINK_HOURS", 48)
     LOGIN_RATE_LIMIT = text("LOGIN_RATE_LIMIT", "30 per minute")
+    API_RATE_LIMIT = text("API_RATE_LIMIT", "600 per minute")
     REGISTER_RATE_LIMIT = text("REGISTER_RATE_LIMIT", "60 per hour")
     ARGON2_MEMORY_KIB = whole("ARGON2_MEMORY_KIB", 19456)
 

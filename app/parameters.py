@@ -65,9 +65,10 @@ class Parameter:
     def _read_number(self, value: Any) -> int | float:
         try:
             number: int | float = self.type(value)
+            is_finite = math.isfinite(number)
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"must be {'a whole number' if self.type is int else 'a number'}") from error
-        if not math.isfinite(number):
+        if not is_finite:
             raise ValueError("must be finite")
         if (self.minimum is not None and number < self.minimum) or (self.maximum is not None and number > self.maximum):
             raise ValueError(f"must {self.bounds}")

@@ -32,8 +32,12 @@ def init_app(app: Flask) -> None:
 def page(status: int, detail: str = "") -> tuple[str, int]:
     """The error page of a status."""
     title, advice = PAGES.get(status, PAGES[400])
-    message = detail or f"{title}."
-    return render_template("errors.html", status=status, title=title, message=message, advice=advice), status
+    words = {"status": status, "title": title, "message": detail or f"{title}.", "advice": advice}
+    if status >= 500:
+        # What every other page knows comes from the database, which may be what is broken.
+        template = current_app.jinja_env.get_template("errors_plain.html")
+        return template.render(base=request.script_root, **words), status
+    return render_template("errors.html", **words), status
 
 
 def refused(error: Refused) -> tuple[str, int]:

@@ -1,12 +1,13 @@
 """Making a token."""
 
 from wtforms import BooleanField, SelectField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Length
 
 from app.services.tokens import Scope
 from app.web.forms import Form
 
-DAYS = ((7, "A week"), (30, "30 days"), (90, "90 days"), (180, "Half a year"), (365, "A year"))
+DAYS = {7: "A week", 30: "30 days", 90: "90 days", 180: "Half a year", 365: "A year"}
 
 
 class TokenForm(Form):
@@ -21,7 +22,7 @@ class TokenForm(Form):
     read = BooleanField("read", default=True, description=Scope.READ.help)
     upload = BooleanField("upload", default=True, description=Scope.UPLOAD.help)
     admin = BooleanField("admin", description=Scope.ADMIN.help)
-    days = SelectField("Valid for", coerce=int, choices=DAYS, default=90)
+    days = SelectField("Valid for", coerce=int, choices=[SelectChoice(*one) for one in DAYS.items()], default=90)
 
     def scopes(self) -> list[Scope]:
         """The scopes that are ticked."""

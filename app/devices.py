@@ -8,7 +8,7 @@ DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128")
 
 
 def best() -> str:
-    """"cuda" (or another accelerator) where this process sees one, else "cpu".
+    """The accelerator that this process sees, such as "cuda", else "cpu".
 
     Torch, which takes seconds to load, is asked only where there may be one.
     """

@@ -258,6 +258,8 @@ def everybody(search: str = "") -> list[User]:
 
 def edit(admin: User, user: User, email: str, sciper: int | None, is_admin: bool, is_active: bool) -> None:
     """Change a person; an admin cannot take away their own rights."""
+    if is_admin and teams.of(user):
+        raise Conflict("Admins are in no team. Take this person out of the team first.")
     if user.id == admin.id and not (is_admin and is_active):
         raise Conflict("You cannot take away your own admin rights or deactivate yourself. Ask another admin.")
     if sciper is not None and sciper not in SCIPERS:

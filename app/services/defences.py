@@ -76,7 +76,8 @@ def _keep(upload: Upload, result: dict[str, Any], stored: dict[str, str]) -> Def
     defence = db.session.scalar(db.select(Defence).where(Defence.upload_id == upload.id))
     halves = {"public": stored[referee.PUBLIC], "secret": stored[referee.SECRET], "download": stored[referee.DOWNLOAD]}
     measured = {
-        "utility": result["value"],
+        # The undefended reference is what usefulness is measured against.
+        "utility": 1.0 if upload.kind is UploadKind.REFERENCE else result["value"],
         "classic": classic_utility(result),
         "metrics": result["metrics"],
         "figures": result["figures"],

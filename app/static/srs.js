@@ -238,9 +238,10 @@
   }
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-theme-toggle], [data-copy]");
+    const button = event.target.closest("[data-theme-toggle], [data-copy], [data-fill]");
     if (!button) return;
     if (button.dataset.copy) copy(button);
+    else if (button.dataset.fill) document.getElementById(button.dataset.fill).value = button.dataset.value;
     else toggleTheme(button);
   });
 
@@ -260,6 +261,14 @@
       event.preventDefault();
       send(form, event.submitter);
     }
+  });
+
+  // An upload that htmx sends.
+  document.addEventListener("htmx:xhr:progress", (event) => {
+    const bar = event.target.querySelector && event.target.querySelector(".upload-bar");
+    if (!bar || !event.detail.lengthComputable) return;
+    bar.hidden = false;
+    bar.value = (100 * event.detail.loaded) / event.detail.total;
   });
 
   // A page that was shown after an upload is fetched anew when the reader goes back.

@@ -11,6 +11,7 @@ from app.models import Round, Team, User
 from app.rules.phases import Phase
 from app.services import rounds, teams
 from app.web import PRODUCT
+from app.web.measures import beside_leakage
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class PhaseView:
     attack_open: bool
     next_change: datetime | None
     next_name: str
+    """What happens then, as in "Attack phase in 2 d" and "The round ends in 2 d"."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,19 @@ def phase_view(row: Round | None) -> PhaseView:
         return PhaseView("none", "No round yet", False, False, None, "")
     table = rounds.phase(row)
     phase: Phase = table.phase
-    following = table.next_phase.label if table.next_phase else ""
+    following = coming(table.next_phase) if table.next_phase else ""
     return PhaseView(phase.value, phase.label, phase.defence_open, phase.attack_open, table.next_change, following)
+
+
+def coming(phase: Phase) -> str:
+    """What the beginning of a phase is called ahead of it: "Attack phase", "The round ends"."""
+    return {Phase.FINISHED: "The round ends", Phase.NONE: "The round closes"}.get(phase, phase.label)
 
 
 def init_app(app: Flask) -> None:
     """Make these known to every template."""
+    # Globals, because macros of other files do not see what a context processor adds.
+    app.jinja_env.globals.update(coming=coming, beside_leakage=beside_leakage)
 
     @app.context_processor
     def known() -> dict[str, Any]:

@@ -85,7 +85,6 @@ class TestTheTask:
         play.run()
         assert referee.asked == []
 
-
     def test_the_cheapest_adversaries_of_all_defences_come_first(self, referee, defence):
         other = make_defence(make_team("Blue", make_user("carol")), defence.round)
         rows = [

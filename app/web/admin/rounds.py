@@ -14,8 +14,8 @@ from app.errors import InvalidParameters
 from app.models import Round
 from app.services import rounds
 from app.web.access import me
-from app.web.admin import blueprint, parameters
-from app.web.forms import Form
+from app.web.admin import blueprint
+from app.web.forms import Form, parameters
 
 
 class RoundForm(Form):

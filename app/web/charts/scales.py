@@ -18,7 +18,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "–"
     if value == 0:
         return "0"
-    if not 1e-4 <= abs(value) < 1e6:
+    if not 1e-4 <= abs(value) < 1e7:
         power = math.floor(math.log10(abs(value)))
         mantissa = value / 10.0**power
         head = "" if math.isclose(mantissa, 1) else f"{mantissa:.3g}·"

@@ -251,9 +251,7 @@ class TestReferences:
         admin.post(f"/admin/references/{failed.id}/again")
         db.session.refresh(failed)
         assert (failed.status, failed.tries) == (Status.QUEUED, 0)
-        assert [(task.name, task.arguments, task.queue) for task in app.sent] == [
-            ("references.play", (), "evaluation")
-        ]
+        assert [(task.name, task.arguments, task.queue) for task in app.sent] == [("references.play", (), "evaluation")]
         assert admin.post(f"/admin/references/{failed.id}/again").status_code == 409
 
     def test_all_failed_ones_are_played_again(self, app: Flask, admin: FlaskClient, failed: ReferenceResult) -> None:

@@ -1,4 +1,4 @@
-"""Forms made from the parameters that a track or the rules declare."""
+"""Forms made from the parameters that a track, the rules or an experiment declare."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from wtforms import BooleanField, FloatField, Form, IntegerField, SelectField, StringField
 from wtforms.fields import Field
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired, NumberRange
+from wtforms.validators import InputRequired, NumberRange, Optional
 from wtforms.widgets import NumberInput
 
 from app.errors import InvalidParameters
@@ -48,7 +48,8 @@ def _field(parameter: Parameter) -> Field:
             choices=[SelectChoice(choice, choice.capitalize()) for choice in parameter.choices], **common
         )
     if parameter.type is str:
-        return StringField(validators=[InputRequired()], **common)
+        # Where nothing is the default, nothing may be entered.
+        return StringField(validators=[InputRequired() if parameter.default else Optional()], **common)
     bounds = [InputRequired(), NumberRange(parameter.minimum, parameter.maximum)]
     if parameter.type is int:
         return IntegerField(validators=bounds, widget=NumberInput(step="1"), **common)

@@ -25,7 +25,7 @@ from tests.conftest import IsolatedClient
 from tests.factories import SMALL, make_team, make_user
 
 PASSWORD = "only-for-tests"
-SECONDS = {"HEARTBEAT_SECONDS": "0.3", "STALE_SECONDS": "4", "SWEEP_SECONDS": "1"}
+SECONDS = {"HEARTBEAT_SECONDS": "0.3", "JOB_BEAT_SECONDS": "0.3", "STALE_SECONDS": "4", "SWEEP_SECONDS": "1"}
 PATIENCE = 60
 
 
@@ -105,6 +105,7 @@ def platform(tmp_path_factory, worker_settings):
         Part("broker", [server(), str(worker_settings.broker)]),
         Part("checks", [*worker, "-Q", "checks,mail", "-c", "2", "-n", "checks@%h"], variables),
         Part("evaluation", [*worker, "-Q", "evaluation", "-c", "1", "-n", "evaluation@%h"], variables, patience=1),
+        Part("lab", [*worker, "-Q", "quick,heavy", "-c", "1", "-n", "lab@%h"], variables, patience=1),
         Part("beat", beat, variables),
     ]
     supervisor = Supervisor(worker_settings.folder / "logs")

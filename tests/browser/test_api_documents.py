@@ -9,6 +9,9 @@ from app.api.resources import RESOURCES
 from app.services import tokens
 from tests.factories import PASSWORD, make_players, make_round
 
+# The readers are large scripts, and two cores may be busy with other tests.
+expect.set_options(timeout=30_000)
+
 
 @pytest.fixture
 def visitor(app, site, visit):

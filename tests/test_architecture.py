@@ -23,7 +23,9 @@ class TestTransactions:
         assert [name for name in containing(r"\.commit\(\)") if not name.startswith("app/services/")] == []
 
     def test_pages_never_touch_the_database(self):
-        assert containing(r"import db\b|extensions import .*\bdb\b|\.query\b", (ROOT / "app/web").rglob("*.py")) == []
+        pages = [*(ROOT / "app/web").rglob("*.py"), *(ROOT / "app/api").rglob("*.py")]
+
+        assert containing(r"import db\b|extensions import .*\bdb\b|\.query\b", pages) == []
 
 
 class TestErrors:

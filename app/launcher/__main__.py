@@ -86,7 +86,10 @@ def _migrate(app: "Flask") -> None:
         with app.app_context():
             upgrade(str(ROOT / "migrations"))
     except OperationalError as error:
-        raise Trouble(f"The database does not answer: {error.orig}\nCheck DATABASE_URL in .env.") from None
+        raise Trouble(
+            f"The database does not answer as it should: {error.orig}\nCheck DATABASE_URL in .env; after a migration "
+            "that was interrupted, restore the database from a backup."
+        ) from None
 
 
 def _start(supervisor: Supervisor, options: argparse.Namespace, app: "Flask") -> None:

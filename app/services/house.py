@@ -77,9 +77,10 @@ def _make(row: Round, owner: Team, name: str, kind: UploadKind, index: int) -> U
             base = str(files.store().fetch(digest, folder))
         seed = (row.seed + index) & ((1 << 62) - 1)
         arguments = {"track": row.track, "settings": row.track_settings, "name": name, "seed": seed, "upload": base}
-        sandbox.run("app.tracks.referee:make_house_defence", arguments, folder, files.check_limits())
-        digest, size = put_path(files.store(), folder / "defence.zip")
-    upload = uploads.keep(kind, owner, row, digest, size, f"{name}.zip")
+        made = sandbox.run("app.tracks.referee:make_house_defence", arguments, folder, files.check_limits())
+        path = folder / made["file"]
+        digest, size = put_path(files.store(), path)
+    upload = uploads.keep(kind, owner, row, digest, size, f"{name}{path.suffix}")
     db.session.commit()
     uploads.enqueue(upload)
     return upload

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.parameters import parse
-from app.tracks import fingerprinting
+from app.tracks import fingerprinting, robustness
 from app.tracks.base import Card, Track
 
-CARDS: tuple[Card, ...] = (fingerprinting.CARD,)
+CARDS: tuple[Card, ...] = (fingerprinting.CARD, robustness.CARD)
 """Every track, in the order in which pages list them."""
 
 

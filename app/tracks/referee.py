@@ -75,7 +75,7 @@ def play_adversary(
         asked, np.random.default_rng(seed), device, sandbox.report_progress(folder)
     )
     seconds = time.perf_counter() - begin
-    path = folder / "answer.zip"
+    path = folder / f"answer{played.card.answer.suffixes[0]}"
     played.write_answer({team: answer}, path)
     read = played.read_answer(path, {team: asked})[team]
     score = played.leakage(read, _read(halves["secret"]), np.random.default_rng(seed))
@@ -89,8 +89,9 @@ def make_house_defence(
     played = game(track, settings)
     base = played.read_defence(Path(upload)) if upload else None
     defence = played.house_defence(name, np.random.default_rng(seed), base)
-    played.write_defence(defence, folder / "defence.zip")
-    return {}
+    path = folder / f"defence{played.card.defence.suffixes[0]}"
+    played.write_defence(defence, path)
+    return {"file": path.name}
 
 
 def describe_adversaries(folder: Path, track: str) -> dict[str, Any]:

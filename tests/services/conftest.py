@@ -54,7 +54,7 @@ def referee(monkeypatch):
                 str(match["team"]): score(0.4, classic_performance=7.5, accuracy=0.475) for match in asked["matches"]
             },
             "play_adversary": {**score(0.3, accuracy=0.4), "seconds": 1.5, "device": "cpu"},
-            "make_house_defence": {},
+            "make_house_defence": {"file": "defence.zip"},
         }
     )
     monkeypatch.setattr(sandbox, "run", stand_in.run)

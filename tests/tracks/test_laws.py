@@ -22,6 +22,7 @@ SMALL = {
         "MAX_ROWS": 500_000,
         "MAX_UNZIPPED_MB": 20,
     },
+    "robustness": {"EPSILON": 0.2, "INPUTS": 60},
 }
 """Settings of a round that is played within seconds, by track."""
 
@@ -32,6 +33,12 @@ QUICK = {
         "k-fingerprinting": {"trees": 60},
         "deep-fingerprinting": {"width": 4, "bursts": 96},
         "robust-fingerprinting": {"width": 4, "slots": 96},
+    },
+    "robustness": {
+        "pgd": {"steps": 20, "rel_stepsize": 0.1},
+        "apgd": {"steps": 20},
+        "carlini-wagner": {"steps": 40, "binary_search_steps": 3, "initial_const": 1.0},
+        "square": {"queries": 200},
     },
 }
 """Hyperparameters that make an adversary quick, by track and adversary; the others play with their defaults."""

@@ -9,7 +9,13 @@ real_cards = references.cards
 
 
 class TestRules:
-    def test_the_only_track_is_shown_at_once(self, client):
+    def test_every_track_is_listed(self, client):
+        page = client.get("/rules/").text
+        assert all(f"/rules/{card.slug}" in page for card in tracks.CARDS)
+        assert all(client.get(f"/rules/{card.slug}").status_code == 200 for card in tracks.CARDS)
+
+    def test_the_only_track_is_shown_at_once(self, client, monkeypatch):
+        monkeypatch.setattr(tracks, "CARDS", tracks.CARDS[:1])
         assert client.get("/rules/").location == "/rules/fingerprinting"
 
     def test_it_is_open_to_everybody(self, client):

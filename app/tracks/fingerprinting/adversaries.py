@@ -1,16 +1,15 @@
 """The house's attackers: every attack of `app.attacks.fingerprinting` as a player who hands in an answer."""
 
-import dataclasses
 import functools
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_type_hints
+from typing import ClassVar
 
 import numpy as np
 
 from app.traces import Traces
 from app.tracks.base import Adversary, Bundle, Progress, Roster, silent
+from app.tracks.players import Player, player
 
 ATTACKS = {
     "nearest-neighbour": "nearest_neighbour:NearestNeighbour",
@@ -41,15 +40,12 @@ class Blind(Adversary):
         }
 
 
-class Fingerprinter(Adversary):
-    """Learns from the training captures with one attack; its fields are the fields of the attack."""
-
-    attack: ClassVar[type]
+class Fingerprinter(Player):
+    """Learns from the training captures with one attack."""
 
     def __call__(self, public: Bundle, rng: np.random.Generator, device: str, progress: Progress = silent) -> Bundle:
         """The answer of the attack."""
-        attack = self.attack(**{name: getattr(self, name) for name in field_names(self.attack)})
-        probabilities = attack.probabilities(
+        probabilities = self.made().probabilities(
             Traces.from_bundle(public, "train_"),
             public["train_cell"].astype(np.int64) - 1,
             Traces.from_bundle(public, "test_"),
@@ -66,36 +62,8 @@ def count_classes(public: Bundle) -> int:
     return int(public["train_cell"].max())
 
 
-def field_names(cls: Any) -> tuple[str, ...]:
-    """The names of a dataclass's fields."""
-    return tuple(field.name for field in dataclasses.fields(cls))
-
-
-def adversary_of(attack: Any) -> type[Adversary]:
-    """A frozen dataclass that plays `attack`, with the same fields, title and source."""
-    hints = get_type_hints(attack)
-    fields = [
-        (field.name, hints[field.name], dataclasses.field(default=field.default, metadata=field.metadata))
-        for field in dataclasses.fields(attack)
-    ]
-    namespace = {
-        "attack": attack,
-        "title": attack.title,
-        "source": attack.source,
-        "__doc__": attack.__doc__,
-        "__module__": __name__,
-    }
-    return dataclasses.make_dataclass(attack.__name__, fields, bases=(Fingerprinter,), namespace=namespace, frozen=True)
-
-
-@functools.cache
-def fingerprinter(place: str) -> Adversary:
-    """The adversary that plays the attack at "module:Class" with its default fields."""
-    module, _, name = place.partition(":")
-    return adversary_of(getattr(importlib.import_module(f"app.attacks.fingerprinting.{module}"), name))()
-
-
 def adversaries() -> Mapping[str, Adversary]:
     """The house's attackers, the cheapest first; an attack is imported when it is asked for."""
-    attackers = {slug: functools.partial(fingerprinter, place) for slug, place in ATTACKS.items()}
+    places = {slug: f"app.attacks.fingerprinting.{place}" for slug, place in ATTACKS.items()}
+    attackers = {slug: functools.partial(player, Fingerprinter, place) for slug, place in places.items()}
     return Roster({"blind": Blind, **attackers})

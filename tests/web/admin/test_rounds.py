@@ -19,7 +19,7 @@ def filled(page: str) -> dict[str, str]:
     fields = dict(re.findall(r'<input(?=[^>]* name="([^"]+)")(?=[^>]* value="([^"]*)")(?![^>]*type="checkbox")', page))
     fields |= dict.fromkeys(re.findall(r'<input(?=[^>]* checked)[^>]* name="([^"]+)"', page), "y")
     for name, options in re.findall(r'<select[^>]* name="([^"]+)"[^>]*>(.*?)</select>', page, re.DOTALL):
-        fields[name] = re.findall(r'<option selected value="([^"]*)"', options)[0]
+        fields[name] = re.findall(r'<option(?=[^>]* selected)[^>]* value="([^"]*)"', options)[0]
     return fields
 
 

@@ -1,0 +1,39 @@
+"""What the referee asks about a defence, and the files that opponents download."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app import bundles
+from app.bundles import Bundle
+from app.tracks.base import Challenge
+from app.tracks.robustness import images
+
+if TYPE_CHECKING:
+    from app.tracks.robustness.settings import Settings
+
+ASKED = ("inputs", "labels", "norm", "epsilon")
+
+
+def challenge(defence: Bundle, settings: "Settings", rng: np.random.Generator) -> Challenge:
+    """Some hidden images with their labels, the ball, and the model; the referee keeps a copy of all of it."""
+    _, hidden = images.split(settings)
+    drawn = hidden.take(rng.choice(len(hidden), settings.INPUTS, replace=False))
+    public = {
+        "model": defence["model"],
+        "inputs": drawn.pixels,
+        "labels": drawn.labels,
+        "norm": np.array(settings.NORM),
+        "epsilon": np.array(settings.EPSILON),
+    }
+    # What is handed out may change on its way; what is scored must not.
+    return Challenge(public, {name: values.copy() for name, values in public.items()})
+
+
+def write(public: Bundle, team: int, folder: Path) -> list[Path]:
+    """Write the model as it was uploaded, and an npz of inputs, labels, norm and epsilon."""
+    model, inputs = folder / f"team_{team}_model.onnx", folder / f"team_{team}_inputs.npz"
+    model.write_bytes(public["model"].tobytes())
+    bundles.write({name: public[name] for name in ASKED}, inputs)
+    return [model, inputs]

@@ -71,10 +71,13 @@ class Visitor:
 
     def press(self, name: str) -> None:
         """Click the button of this name."""
+        self.page.wait_for_load_state()
         self.page.get_by_role("button", name=name, exact=True).click()
 
     def confirm(self, name: str) -> None:
         """Click a button that asks first, and say yes."""
+        # Before its scripts have run, a page sends the form without asking.
+        self.page.wait_for_load_state()
         self.page.locator("main").get_by_role("button", name=name, exact=True).click()
         self.page.locator("dialog").get_by_role("button", name=name, exact=True).click()
 

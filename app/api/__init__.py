@@ -5,14 +5,11 @@ A view checks its arguments by a schema, calls one service and shows the answer 
 
 from flask import Flask
 
-RATE_LIMIT = "600 per minute"
-
 
 def init_app(app: Flask) -> None:
     """Bind the resources, their errors and the document."""
     from app.api import blueprint, document, errors, resources
 
-    app.config.setdefault("API_RATE_LIMIT", RATE_LIMIT)
     app.url_map.converters["id"] = blueprint.Identity
     errors.init_app(app)
     document.init_app(app, resources.api())

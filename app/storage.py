@@ -25,9 +25,6 @@ class Storage(Protocol):
     def fetch(self, digest: str, folder: Path) -> Path:
         """A readable local path of the file, in place or copied into `folder`. FileNotFoundError if unknown."""
 
-    def delete(self, digest: str) -> None:
-        """Remove a file; nothing happens if it is not there."""
-
 
 def put_path(storage: Storage, path: Path) -> tuple[str, int]:
     """Store the file at `path`."""
@@ -88,10 +85,6 @@ class LocalStorage:
             raise FileNotFoundError(digest)
         return path
 
-    def delete(self, digest: str) -> None:
-        """Remove the file."""
-        self._path(digest).unlink(missing_ok=True)
-
 
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
@@ -131,10 +124,6 @@ class S3Storage:
                 raise FileNotFoundError(digest) from error
             aside.rename(target)
         return target
-
-    def delete(self, digest: str) -> None:
-        """Remove the object."""
-        self.client.delete_object(Bucket=self.bucket, Key=self._key(digest))
 
 
 def connect(address: str, spool: Path, endpoint: str = "") -> Storage:

@@ -3,6 +3,7 @@
 
     python3 srs_client.py --url https://srs.example.org login
     python3 srs_client.py rounds
+    python3 srs_client.py issue my_files.zip          (in tracks that issue something)
     python3 srs_client.py upload-defence my_defence.csv.zip --watch
     python3 srs_client.py download sets.zip
     python3 srs_client.py upload-attack my_answer.csv.zip --watch
@@ -215,6 +216,12 @@ def download(server: Server, arguments: argparse.Namespace) -> None:
     print(f"{arguments.target}: {arguments.target.stat().st_size:,} bytes")
 
 
+def issue(server: Server, arguments: argparse.Namespace) -> None:
+    """Download what the round issued to your team to defend with."""
+    server.download("/api/issue", arguments.target)
+    print(f"{arguments.target}: {arguments.target.stat().st_size:,} bytes")
+
+
 def status(server: Server, arguments: argparse.Namespace) -> int:
     """Show how far an upload is, and what it is worth."""
     upload = _find(server, arguments.id)
@@ -316,6 +323,7 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("file", type=Path)
         made.add_argument("--watch", action="store_true", help="follow it to the end")
         made.add_argument("--every", type=float, default=1.0, help="seconds between two looks")
+    add(issue).add_argument("target", type=Path, nargs="?", default=Path("team_files.zip"))
     add(download).add_argument("target", type=Path, nargs="?", default=Path("sets_to_attack.zip"))
     add(status).add_argument("id", type=int)
     follow = add(watch)

@@ -49,13 +49,6 @@ class TestEveryStorage:
         with pytest.raises(FileNotFoundError):
             store.fetch("0" * 64, tmp_path)
 
-    def test_a_deleted_file_is_gone_and_deleting_again_is_fine(self, store, tmp_path):
-        store.put(io.BytesIO(CONTENT))
-        store.delete(DIGEST)
-        store.delete(DIGEST)
-        with pytest.raises(FileNotFoundError):
-            store.fetch(DIGEST, tmp_path / "elsewhere")
-
     @pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 64, "0" * 63, "0" * 63 + "/"])
     def test_no_path_is_made_from_anything_but_a_digest(self, store, tmp_path, name):
         with pytest.raises(ValueError, match="64 hexadecimal digits"):
@@ -106,7 +99,7 @@ class TestObjectStorage:
     def test_a_file_is_fetched_once_per_folder(self, object_storage, tmp_path):
         object_storage.put(io.BytesIO(CONTENT))
         path = object_storage.fetch(DIGEST, tmp_path)
-        object_storage.delete(DIGEST)
+        object_storage.client.delete_object(Bucket="course", Key=f"rounds/{DIGEST[:2]}/{DIGEST}")
         assert object_storage.fetch(DIGEST, tmp_path) == path
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from app import tracks
 from app.api.auth import me
 from app.api.blueprint import Resource
-from app.api.files import ACCEPTED, BINARY, checked, location, original
+from app.api.files import ACCEPTED, BINARY, checked, location, original, sent
 from app.api.schemas.uploads import (
     DefenceSchema,
     FileSchema,
@@ -17,9 +17,16 @@ from app.api.schemas.uploads import (
 from app.api.uploads import mine, shown, visible
 from app.errors import NotFound
 from app.models import Defence, ReferenceResult, Status, Upload, UploadKind
-from app.services import attacks, defences, references, rounds
+from app.services import attacks, defences, issues, references, rounds
 
 blueprint = Resource("defences", "defences", "Handing in a defence and following what becomes of it.")
+
+
+@blueprint.route("/issue")
+@blueprint.response(200, BINARY, content_type="application/zip")
+def issue() -> Any:
+    """What the current round issued to one's team to defend with, as one zip; not every track issues something."""
+    return sent(*issues.download(me(), rounds.by_number(None)))
 
 
 @blueprint.route("/defences", methods=["POST"])

@@ -55,6 +55,7 @@ def full(row: Round) -> dict[str, Any]:
         **short(row),
         **{name: getattr(row, name) for name in shown},
         "settings": row.track_settings,
+        "data": row.data,
         "is_frozen": rounds.is_open(row),
         "timetable": row.changes,
         "seed": row.seed if is_admin else None,

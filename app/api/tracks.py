@@ -1,5 +1,6 @@
 """Tracks: how a game is played, with its settings, metrics and adversaries."""
 
+import dataclasses
 from typing import Any
 
 from app import tracks
@@ -26,9 +27,9 @@ def one(slug: str) -> dict[str, Any]:
     """One track, with what a form and a program need to know."""
     card = named(slug)
     settings, rules = rounds.setting_fields(slug)
-    shown = ("slug", "title", "summary", "defence", "answer", "utility_metrics", "leakage_metrics")
+    names = sorted(field.name for field in dataclasses.fields(card) if field.name != "game")
     adversaries = references.cards(slug).items()
-    return {name: getattr(card, name) for name in shown} | {
+    return {name: getattr(card, name) for name in names} | {
         "settings": [parameters.row(parameter) for parameter in settings],
         "rules": [parameters.row(parameter) for parameter in rules],
         "adversaries": [{"slug": name, **vars(adversary)} for name, adversary in adversaries],

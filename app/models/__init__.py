@@ -5,6 +5,7 @@ from app.models.asset import Asset
 from app.models.attack import Attack
 from app.models.audit_entry import AuditEntry
 from app.models.defence import Defence
+from app.models.issue import Issue
 from app.models.job import Job
 from app.models.mail import Mail
 from app.models.match import Match
@@ -25,6 +26,7 @@ __all__ = [
     "Attack",
     "AuditEntry",
     "Defence",
+    "Issue",
     "Job",
     "Mail",
     "MailStatus",

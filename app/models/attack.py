@@ -26,6 +26,8 @@ class Attack(Table):
     classic: Mapped[float]
     """The attack's result on the classic scale of 0 to 10."""
     metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
+    figures: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    """What the attacker may see as pictures."""
     replicates: Mapped[bytes] = mapped_column(default=b"")
     """float32 bootstrap replicates of `leakage`."""
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)

@@ -10,6 +10,7 @@ from app.extensions import Table
 from app.models.types import Moment, now
 
 if TYPE_CHECKING:
+    from app.models.asset import Asset
     from app.models.phase_change import PhaseChange
 
 
@@ -34,8 +35,11 @@ class Round(Table):
         ForeignKey("defence.id", use_alter=True, name="fk_round_reference_id_defence")
     )
     """The undefended reference that utility is measured against."""
+    data_id: Mapped[int | None] = mapped_column(ForeignKey("asset.id"))
+    """The round's own data set; None: the one that comes with the track."""
     created_at: Mapped[datetime] = mapped_column(Moment, default=now)
 
+    data: Mapped["Asset | None"] = relationship()
     changes: Mapped[list["PhaseChange"]] = relationship(
         back_populates="round", order_by="(PhaseChange.at, PhaseChange.id)", cascade="all, delete-orphan"
     )

@@ -12,7 +12,7 @@ from app import sandbox
 from app.errors import Conflict, Forbidden, InvalidUpload
 from app.extensions import db
 from app.models import Attack, Match, Round, Status, Team, Upload, UploadKind, User, now
-from app.services import audit, files, mails, matches, rounds, scores, teams, uploads, work
+from app.services import audit, files, mails, matches, places, rounds, scores, teams, uploads, work
 
 
 def submit(user: User, file: IO[bytes], filename: str, key: str | None = None) -> Upload:
@@ -79,8 +79,7 @@ def _score(upload: Upload, key: str, found: list[Match], folder: Path) -> dict[s
         for match in found
     ]
     arguments = {
-        "track": upload.round.track,
-        "settings": upload.round.track_settings,
+        "place": places.place(upload.round, 0, folder),
         "upload": str(store.fetch(upload.digest, folder)),
         "matches": asked,
     }
@@ -99,6 +98,7 @@ def _keep(upload: Upload, match: Match, result: dict[str, Any]) -> Attack:
         audit.record(None, "attack.reevaluated", f"upload {upload.id}", leakage=[attack.leakage, result["value"]])
     attack.leakage, attack.classic = result["value"], classic_result(result)
     attack.metrics, attack.replicates = result["metrics"], scores.pack(result["replicates"])
+    attack.figures = result["attacker_figures"]
     return attack
 
 

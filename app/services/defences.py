@@ -10,7 +10,7 @@ from app import sandbox
 from app.errors import InvalidUpload
 from app.extensions import db
 from app.models import Defence, Match, Round, Status, Team, Upload, UploadKind, User
-from app.services import audit, files, mails, references, uploads, work
+from app.services import audit, files, mails, places, references, uploads, work
 from app.storage import put_path
 from app.tracks import referee
 
@@ -46,10 +46,8 @@ def evaluate(upload: Upload, key: str) -> None:
 def _check(upload: Upload, key: str, folder: Path) -> dict[str, Any]:
     row = upload.round
     arguments = {
-        "track": row.track,
-        "settings": row.track_settings,
+        "place": places.place(row, upload.team_id, folder),
         "upload": str(files.store().fetch(upload.digest, folder)),
-        "team": upload.team_id,
         "seed": seed(row, upload),
         "reference": _reference_values(row) if upload.kind is UploadKind.DEFENCE else None,
     }

@@ -7,7 +7,7 @@ from app import sandbox
 from app.errors import Conflict
 from app.extensions import db
 from app.models import Defence, Round, Status, Team, Upload, UploadKind, User
-from app.services import audit, files, queue, rounds, uploads
+from app.services import audit, files, places, queue, rounds, uploads
 from app.storage import put_path
 
 REFERENCE = "House reference"
@@ -76,7 +76,7 @@ def _make(row: Round, owner: Team, name: str, kind: UploadKind, index: int) -> U
             digest = db.session.get_one(Defence, row.reference_id).upload.digest
             base = str(files.store().fetch(digest, folder))
         seed = (row.seed + index) & ((1 << 62) - 1)
-        arguments = {"track": row.track, "settings": row.track_settings, "name": name, "seed": seed, "upload": base}
+        arguments = {"place": places.place(row, owner.id, folder), "name": name, "seed": seed, "upload": base}
         made = sandbox.run("app.tracks.referee:make_house_defence", arguments, folder, files.check_limits())
         path = folder / made["file"]
         digest, size = put_path(files.store(), path)

@@ -14,7 +14,7 @@ from app import sandbox
 from app.errors import Conflict, InvalidUpload, NotFound
 from app.extensions import db
 from app.models import Defence, ReferenceResult, Round, Status, User, now
-from app.services import audit, files, queue, rounds, scores, work
+from app.services import audit, files, places, queue, rounds, scores, work
 from app.services.memo import Memo
 
 _memo = Memo()
@@ -67,10 +67,8 @@ def evaluate(row: ReferenceResult, key: str) -> None:
     with files.workspace() as folder:
         store = files.store()
         arguments = {
-            "track": defence.round.track,
-            "settings": defence.round.track_settings,
+            "place": places.place(defence.round, defence.team_id, folder),
             "adversary": row.adversary,
-            "team": defence.team_id,
             "seed": defence.seed,
             "halves": {
                 "public": str(store.fetch(defence.public, folder)),

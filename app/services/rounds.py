@@ -12,11 +12,11 @@ from sqlalchemy import func, update
 from app import tracks
 from app.errors import Conflict, NotFound
 from app.extensions import db
-from app.models import PhaseChange, Round, User, now
+from app.models import Asset, PhaseChange, Round, User, now
 from app.parameters import Parameter, as_json, describe, parse
 from app.rules.phases import Phase, Timetable, timetable
 from app.rules.settings import RoundRules
-from app.services import audit, mails, teams
+from app.services import audit, datasets, mails, queue, teams
 from app.tracks.base import Track
 
 OPENING = {Phase.DEFENCE, Phase.ATTACK, Phase.BOTH}
@@ -80,20 +80,25 @@ def create(
     settings: Mapping[str, Any] | None = None,
     rule_values: Mapping[str, Any] | None = None,
     seed: int | None = None,
-    number: int | None = None,
+    data: Asset | None = None,
 ) -> Round:
-    """A new round in phase none; the first one becomes the current one."""
+    """A new round in phase none; the first one becomes the current one.
+
+    Raises InvalidParameters, also when the data set cannot carry a round with these settings.
+    """
     card = tracks.card(track)
     last = db.session.scalar(db.select(func.max(Round.number))) or 0
     row = Round(
-        number=number or last + 1,
+        number=last + 1,
         title=title.strip() or card.title,
         track=card.slug,
         track_settings=_filled(card.load().Settings, settings or {}),
         rules=_filled(RoundRules, rule_values or {}),
         seed=secrets.randbits(62) if seed is None else seed,
         is_current=current() is None,
+        data=data,
     )
+    datasets.check(row)
     db.session.add(row)
     db.session.flush()
     audit.record(admin, "round.create", f"round {row.number}", track=card.slug)
@@ -101,13 +106,25 @@ def create(
     return row
 
 
-def edit(admin: User, row: Round, title: str, settings: Mapping[str, Any], rule_values: Mapping[str, Any]) -> None:
-    """Change a round's title at any time, its settings until it opens."""
-    filled = _filled(tracks.card(row.track).load().Settings, settings), _filled(RoundRules, rule_values)
-    if is_open(row) and filled != (row.track_settings, row.rules):
+def edit(
+    admin: User,
+    row: Round,
+    title: str,
+    settings: Mapping[str, Any],
+    rule_values: Mapping[str, Any],
+    data: Asset | None = None,
+) -> None:
+    """Change a round's title at any time, its settings and its data set until it opens.
+
+    Raises InvalidParameters, also when the data set cannot carry a round with these settings.
+    """
+    filled = _filled(tracks.card(row.track).load().Settings, settings), _filled(RoundRules, rule_values), data
+    if is_open(row) and filled != (row.track_settings, row.rules, row.data):
         raise Conflict("The settings were frozen when the round opened. Set up a new round to change them.")
     row.title = title.strip() or row.title
-    row.track_settings, row.rules = filled
+    row.track_settings, row.rules, row.data = filled
+    if not is_open(row):
+        datasets.check(row)
     audit.record(admin, "round.edit", f"round {row.number}")
     db.session.commit()
 
@@ -172,8 +189,11 @@ def announce() -> None:
         )
         if claimed.rowcount and _is_latest(change) and change.phase is not Phase.NONE:  # type: ignore[attr-defined]
             subject = f"Round {change.round.number}: {change.phase.label}"
-            mails.post_all(teams.players(), "phase", subject, round=change.round, phase=change.phase)
+            card = tracks.card(change.round.track)
+            mails.post_all(teams.players(), "phase", subject, round=change.round, phase=change.phase, card=card)
     db.session.commit()
+    for round_id in sorted({change.round_id for change in due if change.phase in OPENING}):
+        queue.enqueue("issues.prepare", round_id, queue=queue.CHECKS)
     if due:
         mails.deliver_soon()
 

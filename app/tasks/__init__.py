@@ -24,7 +24,7 @@ def init_app(app: Flask) -> None:
     celery.Task = ContextTask
     celery.conf.update(_settings(app.config))
     app.extensions["celery"] = celery
-    from app.tasks import assets, attacks, defences, house, jobs, mail, references, sweep  # noqa: F401 (They register themselves.)
+    from app.tasks import assets, attacks, defences, house, issues, jobs, mail, references, sweep  # noqa: F401 (They register themselves.)
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.parameters import parse
 from app.tracks import fingerprinting, robustness
-from app.tracks.base import Card, Track
+from app.tracks.base import Card, Data, Seat, Track
 
 CARDS: tuple[Card, ...] = (fingerprinting.CARD, robustness.CARD)
 """Every track, in the order in which pages list them."""
@@ -16,10 +16,12 @@ def card(slug: str) -> Card:
     return {each.slug: each for each in CARDS}[slug]
 
 
-def game(slug: str, settings: Mapping[str, Any] | None = None) -> Track:
-    """The game of a track with the settings of one round, the defaults where they are silent.
+def game(
+    slug: str, settings: Mapping[str, Any] | None = None, seat: Seat | None = None, data: Data | None = None
+) -> Track:
+    """The game of a track with the settings of one round, the defaults where they are silent, seen from `seat`.
 
     Raises KeyError for an unknown slug and InvalidParameters for settings that break their bounds.
     """
     track = card(slug).load()
-    return track(parse(track.Settings, settings or {}))
+    return track(parse(track.Settings, settings or {}), seat, data)

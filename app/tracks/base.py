@@ -16,12 +16,14 @@ __all__ = [
     "Bundle",
     "Card",
     "Challenge",
+    "Data",
     "Estimate",
     "Figure",
     "Metric",
     "Progress",
     "Roster",
     "Score",
+    "Seat",
     "Track",
     "UploadRule",
 ]
@@ -44,6 +46,36 @@ class Score:
     replicates: np.ndarray | None = None
     """(B,) bootstrap replicates of `value`; replicate b of two answers to one challenge resamples the same items."""
     figures: tuple[Figure, ...] = ()
+    """For the one whose utility or leakage this is: the defender; may show what is secret to others."""
+    attacker_figures: tuple[Figure, ...] = ()
+    """For the one who answered; shows nothing that the answer and the public half do not hold."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a defender sits: everything that a round issues follows from these numbers."""
+
+    round: int = 0
+    """The round's seed, which all of its teams share."""
+    team: int = 0
+    """The defender's number; 0 belongs to nobody."""
+
+    def shared(self, purpose: str) -> np.random.Generator:
+        """Random numbers that are the same for every team of the round."""
+        return np.random.default_rng([self.round, *purpose.encode()])
+
+    def own(self, purpose: str) -> np.random.Generator:
+        """Random numbers of this team alone."""
+        return np.random.default_rng([self.round, self.team, 0, *purpose.encode()])
+
+
+@dataclass(frozen=True)
+class Data:
+    """A round's own data set, which an admin has chosen among the checked files of the lab."""
+
+    kind: str
+    """The kind of asset: "dataset", "table", …"""
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -76,6 +108,10 @@ class Card:
     leakage_metrics: tuple[Metric, ...]
     game: str
     """"package.module:Class", imported on first use."""
+    issue: str = ""
+    """One sentence on what the round issues to each team before it defends; empty if nothing."""
+    data_kinds: tuple[str, ...] = ()
+    """The kinds of files that an admin may choose as a round's own data set."""
 
     def load(self) -> type["Track"]:
         """The class of the game."""
@@ -120,15 +156,27 @@ class Roster(Mapping[str, Adversary]):
 
 
 class Track(ABC):
-    """One security game with the settings of one round."""
+    """One security game with the settings of one round, as it is played from one defender's seat.
+
+    `read_answer`, `leakage` and the adversaries do not depend on the seat, because one answer is to many defenders.
+    """
 
     card: ClassVar[Card]
     Settings: ClassVar[type]
     """A frozen dataclass of `app.parameters.parameter` fields; every one has a default."""
 
-    def __init__(self, settings: Any = None) -> None:
-        """A game with the given settings, or with the defaults."""
+    def __init__(self, settings: Any = None, seat: Seat | None = None, data: Data | None = None) -> None:
+        """A game with the given settings and data set, or with the defaults, as seen from `seat`."""
         self.settings = self.Settings() if settings is None else settings
+        self.seat = seat or Seat()
+        self.data = data
+
+    def check_data(self) -> None:  # noqa: B027 (Most rounds have no data set of their own.)
+        """Raises InvalidUpload when the data set cannot carry a round with these settings, with every reason."""
+
+    def write_issue(self, folder: Path) -> list[Path]:
+        """Write the files that the round issues to the team in this seat before it defends; see `Card.issue`."""
+        return []
 
     @abstractmethod
     def read_defence(self, upload: Path) -> Bundle:

@@ -1,6 +1,7 @@
 """What a worker's child process does for one file: check a defence, score an attack, play an adversary.
 
 Every function takes the folder that it may write into and plain JSON, and returns plain JSON; see `app.sandbox`.
+`place` says which game is played: track, settings, the round's seed, the defender's number and the round's data set.
 """
 
 import time
@@ -13,24 +14,26 @@ import numpy as np
 
 from app import bundles, devices, sandbox
 from app.parameters import describe
-from app.tracks import game
-from app.tracks.base import Bundle, Score
+from app.tracks import card, game
+from app.tracks.base import Bundle, Data, Score, Seat, Track
 
-PUBLIC, SECRET, DOWNLOAD = "public.npz", "secret.npz", "download.zip"
+PUBLIC, SECRET, DOWNLOAD, ISSUE = "public.npz", "secret.npz", "download.zip", "issue.zip"
 MAX_BUNDLE_BYTES = 4 << 30
 
 
+Place = dict[str, Any]
+
+
+def _game(place: Place) -> Track:
+    data = Data(place["data"]["kind"], Path(place["data"]["path"])) if place["data"] else None
+    return game(place["track"], place["settings"], Seat(place["round"], place["team"]), data)
+
+
 def check_defence(
-    folder: Path,
-    track: str,
-    settings: dict[str, Any],
-    upload: str,
-    team: int,
-    seed: int,
-    reference: dict[str, float] | None,
+    folder: Path, place: Place, upload: str, seed: int, reference: dict[str, float] | None
 ) -> dict[str, Any]:
     """Read, measure and split a defence; the challenge's halves and the opponents' download are left in `folder`."""
-    played = game(track, settings)
+    played = _game(place)
     progress = sandbox.report_progress(folder)
     defence = played.read_defence(Path(upload))
     progress(0.3)
@@ -42,15 +45,27 @@ def check_defence(
     bundles.write(challenge.secret, folder / SECRET)
     files = folder / "files"
     files.mkdir()
-    _zip(played.write_challenge(challenge.public, team, files), folder / DOWNLOAD)
+    _zip(played.write_challenge(challenge.public, place["team"], files), folder / DOWNLOAD)
     return score_to_json(utility)
 
 
-def score_attack(
-    folder: Path, track: str, settings: dict[str, Any], upload: str, matches: list[dict[str, Any]]
-) -> dict[str, Any]:
+def check_data(folder: Path, place: Place) -> dict[str, Any]:
+    """Raises InvalidUpload when the round's data set cannot carry the round."""
+    _game(place).check_data()
+    return {}
+
+
+def write_issue(folder: Path, place: Place) -> dict[str, Any]:
+    """Leave a zip of what the round issues to a team in `folder`."""
+    files = folder / "issue"
+    files.mkdir()
+    _zip(_game(place).write_issue(files), folder / ISSUE)
+    return {"file": ISSUE}
+
+
+def score_attack(folder: Path, place: Place, upload: str, matches: list[dict[str, Any]]) -> dict[str, Any]:
     """Read an answer to several matches and score each; keys are the defending teams' ids as text."""
-    played = game(track, settings)
+    played = _game(place)
     publics = {match["team"]: _read(match["public"]) for match in matches}
     answers = played.read_answer(Path(upload), publics)
     return {
@@ -61,14 +76,12 @@ def score_attack(
     }
 
 
-def play_adversary(
-    folder: Path, track: str, settings: dict[str, Any], adversary: str, team: int, seed: int, halves: dict[str, str]
-) -> dict[str, Any]:
+def play_adversary(folder: Path, place: Place, adversary: str, seed: int, halves: dict[str, str]) -> dict[str, Any]:
     """Let an adversary of the house answer a challenge, through the same file and the same scorer as a team's.
 
     `halves` are the paths of the challenge's "public" and "secret" bundles.
     """
-    played = game(track, settings)
+    played, team = _game(place), place["team"]
     asked, device = _read(halves["public"]), devices.best()
     begin = time.perf_counter()
     answer = played.adversaries()[adversary](
@@ -82,11 +95,9 @@ def play_adversary(
     return {**score_to_json(score), "seconds": seconds, "device": device}
 
 
-def make_house_defence(
-    folder: Path, track: str, settings: dict[str, Any], name: str, seed: int, upload: str | None
-) -> dict[str, Any]:
+def make_house_defence(folder: Path, place: Place, name: str, seed: int, upload: str | None) -> dict[str, Any]:
     """Write a defence of the house as the file that a team would upload; made from `upload` (undefended) if given."""
-    played = game(track, settings)
+    played = _game(place)
     base = played.read_defence(Path(upload)) if upload else None
     defence = played.house_defence(name, np.random.default_rng(seed), base)
     path = folder / f"defence{played.card.defence.suffixes[0]}"
@@ -105,7 +116,7 @@ def describe_adversaries(folder: Path, track: str) -> dict[str, Any]:
                 for field in describe(type(adversary))
             ],
         }
-        for slug, adversary in game(track).adversaries().items()
+        for slug, adversary in card(track).load()().adversaries().items()
     }
 
 
@@ -115,6 +126,7 @@ def score_to_json(score: Score) -> dict[str, Any]:
         "value": float(score.value),
         "metrics": {name: asdict(estimate) for name, estimate in score.metrics.items()},
         "figures": [asdict(figure) for figure in score.figures],
+        "attacker_figures": [asdict(figure) for figure in score.attacker_figures],
         "replicates": [] if score.replicates is None else [float(value) for value in score.replicates],
     }
 

@@ -1,12 +1,14 @@
 """Handing in a defence."""
 
-from flask import Blueprint, current_app, flash, redirect, render_template, url_for
+import os
+
+from flask import Blueprint, current_app, flash, redirect, render_template, send_file, url_for
 from flask_login import login_required
 from werkzeug.wrappers import Response
 
 from app import tracks
 from app.models import UploadKind
-from app.services import defences, rounds, uploads
+from app.services import defences, issues, rounds, uploads
 from app.web.access import me
 from app.web.context import team
 from app.web.forms.uploads import UploadForm
@@ -36,3 +38,13 @@ def form() -> tuple[str, int] | Response:
         max_bytes=current_app.config["MAX_CONTENT_LENGTH"],
     )
     return page, sent.status
+
+
+@blueprint.get("/defence/files")
+@login_required
+def issued() -> Response:
+    """What the current round issued to the team of the person who asks, as one zip."""
+    stream, name = issues.download(me(), rounds.by_number(None))
+    response = send_file(stream, "application/zip", as_attachment=True, download_name=name)
+    response.content_length = os.fstat(stream.fileno()).st_size
+    return response

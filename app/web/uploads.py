@@ -50,6 +50,7 @@ def _results(upload: Upload) -> dict[str, Any]:
         is_choosing = rules.counted_attack == "selected" and rounds.phase(upload.round).phase.attack_open
         return {
             "parts": [(part.match, attacks.shown(part, upload.round)) for part in parts],
+            "pictures": [(part.match, drawings(part.figures)) for part in parts if part.figures],
             "feedback_step": rules.feedback_step,
             "can_choose": is_choosing,
         }

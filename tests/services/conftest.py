@@ -32,6 +32,8 @@ class Referee:
                 (folder / part).write_text(f"{part} of {arguments['upload']} with {arguments['seed']}")
         if name == "make_house_defence":
             (folder / "defence.zip").write_text(arguments["name"])
+        if name == "write_issue":
+            (folder / real.ISSUE).write_text(f"files of team {arguments['place']['team']}")
         return verdict(arguments) if callable(verdict) else verdict
 
     def asked_for(self, name):
@@ -42,7 +44,7 @@ class Referee:
 def score(value, **metrics):
     """A score as the referee's child tells it."""
     told = {name: estimate(number) for name, number in metrics.items()}
-    return {"value": value, "metrics": told, "figures": [], "replicates": [value] * 200}
+    return {"value": value, "metrics": told, "figures": [], "attacker_figures": [], "replicates": [value] * 200}
 
 
 @pytest.fixture
@@ -55,6 +57,8 @@ def referee(monkeypatch):
             },
             "play_adversary": {**score(0.3, accuracy=0.4), "seconds": 1.5, "device": "cpu"},
             "make_house_defence": {"file": "defence.zip"},
+            "write_issue": {"file": real.ISSUE},
+            "check_data": {},
         }
     )
     monkeypatch.setattr(sandbox, "run", stand_in.run)

@@ -63,8 +63,13 @@ class TestEvaluate:
         upload = make_upload(red, row, status="queued", filename="../../etc/passwd")
         evaluate(upload)
         (asked,) = referee.asked_for("check_defence")
-        assert asked["settings"] == row.track_settings
-        assert asked["team"] == red.id
+        assert asked["place"] == {
+            "track": "fingerprinting",
+            "settings": row.track_settings,
+            "round": row.seed,
+            "team": red.id,
+            "data": None,
+        }
         assert upload.digest in asked["upload"]
 
     def test_both_members_are_told(self, referee, red, row):

@@ -66,7 +66,7 @@ class TestTemplates:
 
     @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.NONE])
     def test_a_phase(self, game: Any, phase: Phase) -> None:
-        for page in render(game[1], "phase", round=game[0], phase=phase):
+        for page in render(game[1], "phase", round=game[0], phase=phase, card=tracks.card(game[0].track)):
             assert phase.label.lower() in page
             assert ("http://localhost/defence/" in page) == phase.defence_open
             assert ("http://localhost/attack/" in page) == phase.attack_open

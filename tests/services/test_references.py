@@ -48,7 +48,7 @@ class TestEvaluate:
     def test_the_referee_is_asked_for_this_adversary_and_challenge(self, referee, defence):
         evaluate(make_reference_result(defence, "cumul", leakage=None, status="queued"))
         (asked,) = referee.asked_for("play_adversary")
-        assert (asked["adversary"], asked["seed"], asked["team"]) == ("cumul", defence.seed, defence.team_id)
+        assert (asked["adversary"], asked["seed"], asked["place"]["team"]) == ("cumul", defence.seed, defence.team_id)
         assert defence.public in asked["halves"]["public"]
         assert defence.secret in asked["halves"]["secret"]
 

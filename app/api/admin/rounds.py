@@ -12,7 +12,7 @@ from app.api.rounds import full
 from app.api.schemas.admin import CountSchema, KindSchema
 from app.api.schemas.rounds import FreezeSchema, NewRoundSchema, PhaseChangeSchema, RoundDetailSchema, RoundEditSchema
 from app.rules.phases import Phase
-from app.services import rounds, uploads
+from app.services import datasets, rounds, uploads
 
 blueprint = resource("rounds", "Setting rounds up, and moving them through their phases.")
 
@@ -25,7 +25,8 @@ def create(values: dict[str, Any]) -> Any:
     track = values["track"]
     settings, rules = values.get("settings", {}), values.get("rules", {})
     _check(track, settings, rules)
-    row = rounds.create(me(), track, values.get("title", ""), settings, rules, values.get("seed"))
+    data = datasets.named(track, values.get("data"))
+    row = rounds.create(me(), track, values.get("title", ""), settings, rules, values.get("seed"), data)
     return full(row), 201, {"Location": url_for("api.rounds.one", number=row.number)}
 
 
@@ -38,11 +39,12 @@ def _check(track: str, settings: Mapping[str, Any], rules: Mapping[str, Any]) ->
 @blueprint.arguments(RoundEditSchema)
 @blueprint.response(200, RoundDetailSchema)
 def edit(values: dict[str, Any], number: int) -> dict[str, Any]:
-    """Change the title at any time, settings and rules until the round opens."""
+    """Change the title at any time, settings, rules and data until the round opens."""
     row = rounds.by_number(number)
     settings, rules = values.get("settings", {}), values.get("rules", {})
     _check(row.track, settings, rules)
-    rounds.edit(me(), row, values.get("title", ""), {**row.track_settings, **settings}, {**row.rules, **rules})
+    data = datasets.named(row.track, values["data"]) if "data" in values else row.data
+    rounds.edit(me(), row, values.get("title", ""), {**row.track_settings, **settings}, {**row.rules, **rules}, data)
     return full(row)
 
 

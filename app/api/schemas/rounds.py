@@ -40,8 +40,19 @@ class RoundSchema(Schema):
     phase = fields.nested(PhaseSchema, "Where it stands now.")
 
 
+class DataSchema(Schema):
+    """A round's own data set."""
+
+    key = fields.text("Key of the file in the lab.", "0f3c")
+    kind = fields.text("Kind of file.", "dataset")
+    name = fields.text("Name.", "letters.npz")
+    version = fields.whole("Version.", 1)
+
+
 class RoundDetailSchema(RoundSchema):
     """A round with its settings and its timetable."""
+
+    data = fields.nested(DataSchema, "The round's own data set; null: the one of the track.", allow_none=True)
 
     settings = fields.mapping("Settings of the track.", {"NB_CLASSES": 100})
     rules = fields.mapping("Rules of the round.", {"scoring": "balanced"})
@@ -61,6 +72,7 @@ class RoundEditSchema(Schema):
     title = fields.text("Title; empty: the track's.", "Week 3", maximum=120)
     settings = fields.mapping("Settings of the track.", {"NB_CLASSES": 100})
     rules = fields.mapping("Rules of the round.", {"MATCHES_PER_TEAM": 3})
+    data = fields.text("Key of an admin's accepted file of the lab; empty: the track's own data.", "", maximum=64)
 
 
 class NewRoundSchema(RoundEditSchema):

@@ -52,6 +52,8 @@ class TrackSchema(Schema):
     summary = fields.text("What it is about.")
     defence = fields.nested(UploadRuleSchema, "The file that a defender uploads.")
     answer = fields.nested(UploadRuleSchema, "The file that an attacker uploads.")
+    issue = fields.text("What a round issues to each team before it defends; empty: nothing.", "")
+    data_kinds = fields.texts("Kinds of files that an admin may choose as a round's own data set.", ["dataset"])
 
 
 class TrackDetailSchema(TrackSchema):

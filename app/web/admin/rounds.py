@@ -6,13 +6,13 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
-from wtforms import IntegerField, StringField
+from wtforms import IntegerField, SelectField, StringField
 from wtforms.validators import Length, NumberRange, Optional
 
 from app import tracks
 from app.errors import InvalidParameters
-from app.models import Round
-from app.services import rounds
+from app.models import Asset, Round
+from app.services import datasets, rounds
 from app.web.access import me
 from app.web.admin import blueprint
 from app.web.forms import Form, parameters
@@ -26,6 +26,28 @@ class RoundForm(Form):
         validators=[Optional(), Length(max=120)],
         description="Shown everywhere next to the round's number. Empty: the title of the track.",
     )
+    data = SelectField(
+        "Data set",
+        description="What the round is played on: what comes with the track, or an admin's accepted file of the lab.",
+    )
+
+    def offer(self, slug: str, is_frozen: bool = False) -> None:
+        """Fill the list of data sets; a track without any, or a frozen round, has no such field."""
+        if is_frozen or not tracks.card(slug).data_kinds:
+            del self.data
+            return
+        self.data.choices = [("", "The track's own")] + [
+            (asset.key, f"{asset.name}, version {asset.version}") for asset in datasets.suited(slug)
+        ]
+
+    def chosen(self, slug: str) -> Asset | None:
+        """The data set that was chosen."""
+        return datasets.named(slug, self.data.data) if self.data else None
+
+    def blame(self, error: InvalidParameters) -> None:
+        """Put a problem of the data set under its field."""
+        if self.data and "data" in error.problems:
+            self.data.errors = [*self.data.errors, error.problems["data"]]
 
 
 class NewRoundForm(RoundForm):
@@ -56,7 +78,7 @@ class Forms:
         try:
             return self.base.succeeds(act)
         except InvalidParameters as error:
-            for part in (self.settings, self.rules):
+            for part in (self.base, self.settings, self.rules):
                 part.blame(error)
             return self._complain("Some settings do not fit together; see below.")
 
@@ -80,6 +102,7 @@ def new_round() -> Response | str | tuple[str, int]:
     slug = request.args.get("track", slugs[0])
     slug = slug if slug in slugs else slugs[0]
     form = NewRoundForm()
+    form.offer(slug)
     forms = Forms(form, *_parameter_forms(slug))
     if forms.succeed(lambda: _create(slug, forms, form.seed.data)):
         number = form.result.number
@@ -89,7 +112,8 @@ def new_round() -> Response | str | tuple[str, int]:
 
 
 def _create(slug: str, forms: Forms, seed: int | None) -> Round:
-    return rounds.create(me(), slug, forms.base.title.data or "", forms.settings.values(), forms.rules.values(), seed)
+    title, settings, rules = forms.base.title.data or "", forms.settings.values(), forms.rules.values()
+    return rounds.create(me(), slug, title, settings, rules, seed, forms.base.chosen(slug))
 
 
 def _parameter_forms(slug: str, row: Round | None = None) -> tuple[parameters.ParameterForm, parameters.ParameterForm]:
@@ -107,7 +131,9 @@ def one(number: int) -> Response | str | tuple[str, int]:
     """One round: its title, and its settings until it opens."""
     row = rounds.by_number(number)
     is_frozen = rounds.is_open(row)
-    forms = Forms(RoundForm(title=row.title), *_parameter_forms(row.track, row))
+    base = RoundForm(title=row.title, data=row.data.key if row.data else "")
+    base.offer(row.track, is_frozen)
+    forms = Forms(base, *_parameter_forms(row.track, row))
     if forms.base.succeeds(lambda: _retitle(row, forms)) if is_frozen else forms.succeed(lambda: _edit(row, forms)):
         flash(f"Round {number} has been saved.", "success")
         return redirect(url_for("admin.round", number=number), 303)
@@ -122,11 +148,12 @@ def one(number: int) -> Response | str | tuple[str, int]:
 
 
 def _retitle(row: Round, forms: Forms) -> None:
-    rounds.edit(me(), row, forms.base.title.data or "", row.track_settings, row.rules)
+    rounds.edit(me(), row, forms.base.title.data or "", row.track_settings, row.rules, row.data)
 
 
 def _edit(row: Round, forms: Forms) -> None:
-    rounds.edit(me(), row, forms.base.title.data or "", forms.settings.values(), forms.rules.values())
+    title, settings, rules = forms.base.title.data or "", forms.settings.values(), forms.rules.values()
+    rounds.edit(me(), row, title, settings, rules, forms.base.chosen(row.track))
 
 
 @blueprint.post("/admin/rounds/<int:number>/current")

@@ -27,7 +27,7 @@ from app.services import assets, files, jobs
 
 blueprint = Resource("jobs", "lab jobs", "What can be run in the lab, and the runs.")
 COLUMNS = (
-    *("key", "experiment", "status", "progress", "reasons", "parameters", "seed"),
+    *("key", "experiment", "status", "progress", "look", "reasons", "parameters", "seed"),
     *("created_at", "started_at", "finished_at"),
 )
 DETAILS = {
@@ -146,6 +146,18 @@ def arrays(key: str) -> Response:
     return response
 
 
+@blueprint.route("/jobs/<string(maxlength=32):key>/files/<string(maxlength=80):name>")
+@blueprint.response(200, BINARY, content_type="application/octet-stream")
+def file(key: str, name: str) -> Response:
+    """One of the further files of a finished job; see `files`."""
+    job = finished(key)
+    with files.workspace() as folder:
+        stream = jobs.file(job, name, folder).open("rb")
+    response = sent(stream, name, "application/octet-stream")
+    response.set_etag(job.files[name]["digest"])
+    return response
+
+
 def attached(text: str, name: str) -> Response:
     """A CSV file as an attachment."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -179,5 +191,6 @@ def shown(job: Job, keys: dict[int, str] | None = None) -> dict[str, Any]:
         "position": jobs.position(job),
         "seconds_left": jobs.seconds_left(job),
         "inputs": {name: known[identity] for name, identity in job.inputs.items() if identity in known},
+        "files": {name: kept["size"] for name, kept in job.files.items()},
         "detail": DETAILS.get(job.status, ""),
     }

@@ -27,6 +27,28 @@ class Input:
     is_required: bool = True
 
 
+class Watch:
+    """Whom a running experiment tells how far it is. This one tells nobody."""
+
+    def __call__(self, share: float) -> None:
+        """The share of the work that is done, from 0 to 1."""
+
+    def show(self, *figures: Figure) -> None:
+        """What can be seen so far, such as a loss curve; replaces what was shown before."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file of the report that becomes a file of its owner in the lab, and so an input of other experiments."""
+
+    file: str
+    """Its name among `Report.files`."""
+    kind: str
+    """The kind of asset."""
+    name: str
+    """The parameter that holds the name it gets; an empty one is replaced by the experiment's."""
+
+
 @dataclass(frozen=True)
 class Card:
     """What the pages must know of an experiment without importing it."""
@@ -40,6 +62,7 @@ class Card:
     """"package.module:Class", imported on first use."""
     is_heavy: bool = True
     """Whether it waits in the queue for long work, so that quick work never waits behind it."""
+    outputs: tuple[Output, ...] = ()
 
     def load(self) -> type["Experiment"]:
         """The class of the experiment."""
@@ -57,6 +80,8 @@ class Report:
     figures: tuple[Figure, ...] = ()
     arrays: Bundle = field(default_factory=dict)
     """Named arrays at full precision, kept in storage for downloads and for closer looks."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Further files by name, kept in storage for downloads."""
     notes: tuple[str, ...] = ()
     """What a reader must know before trusting the numbers."""
 
@@ -121,6 +146,6 @@ class Experiment(ABC):
         parameters: Any,
         rng: np.random.Generator,
         device: str,
-        progress: Progress,
+        progress: Watch,
     ) -> Report:
         """Run it. Raises InvalidUpload when an input cannot be used, with every reason at once."""

@@ -35,4 +35,9 @@ class Job(Work, Table):
     arrays: Mapped[str] = mapped_column(String(64), default="")
     """Digest of the report's arrays."""
 
+    files: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    """Further files of the report: name -> digest and size."""
+    look: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    """Figures of what can be seen while it runs."""
+
     owner: Mapped["User"] = relationship()

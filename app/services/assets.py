@@ -24,6 +24,15 @@ def submit(owner: User, kind: str, file: IO[bytes], name: str) -> Asset:
     digest, size = files.store().put(file)
     if not size:
         raise Conflict("The file is empty.")
+    asset = keep(owner, kind, name, digest, size)
+    audit.record(owner, "asset.upload", f"{kind} {name}", digest=digest)
+    db.session.commit()
+    enqueue(asset)
+    return asset
+
+
+def keep(owner: User, kind: str, name: str, digest: str, size: int) -> Asset:
+    """A row for a stored file, to be checked, in the open transaction; the same name again makes a new version."""
     # A browser's name without what no database and no header can hold.
     name = re.sub(r"[^\w .,()+-]", "_", name)[-120:] or kind
     query = db.select(func.max(Asset.version)).where(Asset.owner_id == owner.id, Asset.kind == kind, Asset.name == name)
@@ -37,9 +46,7 @@ def submit(owner: User, kind: str, file: IO[bytes], name: str) -> Asset:
         size=size,
     )
     db.session.add(asset)
-    audit.record(owner, "asset.upload", f"{kind} {name}", digest=digest)
-    db.session.commit()
-    enqueue(asset)
+    db.session.flush()
     return asset
 
 

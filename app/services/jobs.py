@@ -4,6 +4,7 @@ The broker carries tickets, not jobs: whoever holds a ticket takes the job that 
 one of the person who has the least work running or done lately. So one person's hundred jobs do not starve the others.
 """
 
+import json
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -20,7 +21,7 @@ from app.experiments import runner
 from app.extensions import db
 from app.models import Asset, Job, Status, User, now
 from app.parameters import as_json, parse
-from app.services import audit, files, queue, work
+from app.services import assets, audit, files, queue, work
 from app.storage import put_path
 
 FAIR_WINDOW = timedelta(hours=1)
@@ -128,13 +129,39 @@ def evaluate(job: Job, key: str) -> None:
         with files.workspace() as folder:
             report = _run(job, key, folder)
             arrays, _ = put_path(files.store(), folder / runner.ARRAYS)
+            kept = {name: _stored(folder / runner.FILES / name) for name in report.pop("files")}
     except CancelledError:
         work.finish(Job, job.id, key, Status.CANCELLED)
     except InvalidUpload as error:
         work.finish(Job, job.id, key, Status.REJECTED, reasons=[reason.to_json() for reason in error.reasons])
     else:
-        work.finish(Job, job.id, key, Status.ACCEPTED, report=report, arrays=arrays)
+        if work.finish(Job, job.id, key, Status.ACCEPTED, report=report, arrays=arrays, files=kept, look=[]):
+            made = _outputs(job, kept)
+            db.session.commit()
+            for asset in made:
+                assets.enqueue(asset)
     db.session.commit()
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    digest, size = put_path(files.store(), path)
+    return {"digest": digest, "size": size}
+
+
+def _outputs(job: Job, kept: Mapping[str, Any]) -> list[Asset]:
+    """The files that become their owner's, in the open transaction."""
+    card = _card(job.experiment)
+    return [
+        assets.keep(
+            job.owner,
+            output.kind,
+            job.parameters.get(output.name) or f"{card.title} {job.key[:8]}",
+            kept[output.file]["digest"],
+            kept[output.file]["size"],
+        )
+        for output in card.outputs
+        if output.file in kept
+    ]
 
 
 def _run(job: Job, key: str, folder: Path) -> dict[str, Any]:
@@ -148,11 +175,20 @@ def _run(job: Job, key: str, folder: Path) -> dict[str, Any]:
 
     def beat(share: float) -> None:
         note(share)
+        _look(job.id, folder)
         if db.session.scalar(db.select(Job.is_cancelled).where(Job.id == job.id)):
             raise CancelledError
 
     seconds = min(work.beat_seconds(), current_app.config["JOB_BEAT_SECONDS"])
     return sandbox.run("app.experiments.runner:run", arguments, folder, files.job_limits(), beat, seconds)
+
+
+def _look(identity: int, folder: Path) -> None:
+    """Keep what the experiment shows of itself; it replaces a file at once, so a reader sees a whole one."""
+    path = folder / runner.LOOK
+    if path.exists():
+        db.session.execute(update(Job).where(Job.id == identity).values(look=json.loads(path.read_text())))
+        db.session.commit()
 
 
 def note_failure(identity: int) -> None:
@@ -231,6 +267,13 @@ def seconds_left(job: Job) -> float | None:
         return None
     spent = (now() - job.started_at).total_seconds()
     return spent * (1 - job.progress) / job.progress
+
+
+def file(job: Job, name: str, folder: Path) -> Path:
+    """A local copy of one of the report's files."""
+    if name not in job.files:
+        raise NotFound("This job has no such file.")
+    return files.store().fetch(job.files[name]["digest"], folder)
 
 
 def arrays(job: Job, folder: Path) -> Path:

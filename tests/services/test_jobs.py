@@ -1,14 +1,16 @@
 """Jobs of the lab: refused early, run in fair order, cancelled, repeated, deleted."""
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
 
-from app import bundles, sandbox
+from app import bundles, experiments, sandbox
 from app.errors import Conflict, InvalidParameters, InvalidUpload, NotFound, Reason, TooMany
+from app.experiments.base import Output
 from app.extensions import db
 from app.models import Job, Status, now
-from app.services import files, jobs, sweeping
+from app.services import assets, files, jobs, sweeping
 from tests.factories import make_admin, make_user, run_tasks
 from tests.services.lab import Child, make_asset, make_inputs
 
@@ -80,6 +82,37 @@ class TestRun:
         run_tasks(app)
         assert (job.status, job.progress, job.report["notes"]) == (Status.ACCEPTED, 1.0, ["done"])
         assert seed_found(job) == 7
+
+    def test_further_files_are_kept(self, app, alice, inputs, child, tmp_path):
+        child.files = {"model.bin": b"weights"}
+        job = ask(alice, inputs)
+        run_tasks(app)
+        assert job.files["model.bin"]["size"] == 7
+        assert jobs.file(job, "model.bin", tmp_path).read_bytes() == b"weights"
+        with pytest.raises(NotFound):
+            jobs.file(job, "../model.bin", tmp_path)
+
+    def test_an_output_becomes_a_file_of_its_owner_that_is_checked(self, app, alice, inputs, child, monkeypatch):
+        card = dataclasses.replace(experiments.card(SLUG), outputs=(Output("model.bin", "model", "attack"),))
+        monkeypatch.setattr(experiments, "CARDS", (card,))
+        child.files = {"model.bin": b"weights"}
+        ask(alice, inputs)
+        run_tasks(app)
+        made = assets.of(alice, "model")[0]
+        assert (made.name, made.status, made.size) == ("pgd-linf", Status.ACCEPTED, 7)
+
+    def test_what_it_shows_is_seen_while_it_runs_and_gone_afterwards(self, app, alice, inputs, child, monkeypatch):
+        child.look = [{"kind": "lines", "title": "Loss", "x": "Epoch", "y": "Loss", "arrays": {}, "note": ""}]
+        job, seen, keep = ask(alice, inputs), [], jobs._look
+
+        def looked(identity, folder):
+            keep(identity, folder)
+            seen.extend(db.session.get_one(Job, identity, populate_existing=True).look)
+
+        monkeypatch.setattr(jobs, "_look", looked)
+        run_tasks(app)
+        assert [figure["title"] for figure in seen] == ["Loss"]
+        assert job.look == []
 
     def test_a_refused_input_is_the_owners_to_mend(self, app, alice, inputs, child):
         child.verdict = InvalidUpload([Reason("Classes do not fit.")])

@@ -88,6 +88,8 @@ class JobSchema(Schema):
     progress = fields.number("Share that is done.", 0.4)
     position = fields.whole("Place in the queue, 1 = next; 0 when it does not wait.", 0)
     seconds_left = fields.number("An estimate from the progress so far.", 12.5, allow_none=True)
+    look = fields.nested(FigureSchema, "What can be seen while it runs, as pictures; empty afterwards.", many=True)
+    files = fields.mapping("Size in bytes of each further file of the report, by name.", {"model.safetensors": 4096})
     reasons = fields.nested(ReasonSchema, "Why it was rejected: every reason at once.", many=True)
     detail = fields.text("What the status means, where that is not plain.")
     inputs = fields.mapping("Key of a file by input, as far as the files are still kept.")

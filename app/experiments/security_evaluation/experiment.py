@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from app.experiments.base import Axis, Experiment, Progress, Report
+from app.experiments.base import Axis, Experiment, Report, Watch
 from app.experiments.security_evaluation import CARD, looks
 from app.experiments.security_evaluation.layout import LAYOUT
 from app.experiments.security_evaluation.parameters import Parameters
@@ -38,7 +38,7 @@ class SecurityEvaluation(Experiment):
         parameters: Any,
         rng: np.random.Generator,
         device: str,
-        progress: Progress,
+        progress: Watch,
     ) -> Report:
         """Evaluate the model on the chosen samples. Raises InvalidUpload when model and data do not fit."""
         # The class is imported where forms are made of its parameters; torch is wanted only here.

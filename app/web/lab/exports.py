@@ -58,6 +58,17 @@ def _arrays(row: Job, _: int) -> Response:
     return response
 
 
+@blueprint.get("/jobs/<key>/files/<name>")
+def file(key: str, name: str) -> Response:
+    """One of the further files of a report."""
+    row = one(key)
+    with files.workspace() as folder:
+        stream = jobs.file(row, name, folder).open("rb")
+    response = send_file(stream, "application/octet-stream", as_attachment=True, download_name=name)
+    response.content_length = os.fstat(stream.fileno()).st_size
+    return response
+
+
 def _attached(row: Job, text: str, name: str, mimetype: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{_stem(row)}-{name}"'}
     return Response(text, mimetype=mimetype, headers=headers)

@@ -94,6 +94,7 @@ def _view(row: Job) -> dict[str, Any]:
         "position": jobs.position(row),
         "left": jobs.seconds_left(row),
         "tables_": [Grid(**table) for table in report.get("tables", ())],
+        "looks": drawings(row.look) if row.status is Status.RUNNING else [],
         "drawings": drawings(report.get("figures", ())),
         "has_rows": [bool(rows_of_figure(figure)) for figure in report.get("figures", ())],
         "can_inspect": inspections.is_possible(row),

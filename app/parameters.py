@@ -23,9 +23,11 @@ def parameter(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     unit: str = "",
+    is_long: bool = False,
 ) -> Any:
     """A dataclass field with what a form, a schema and a reader need to know about it."""
     metadata = {"help": help, "minimum": minimum, "maximum": maximum, "choices": choices, "unit": unit}
+    metadata["is_long"] = is_long
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -41,6 +43,8 @@ class Parameter:
     maximum: float | None
     choices: tuple[str, ...]
     unit: str
+    is_long: bool = False
+    """Whether it is a text of several lines."""
 
     @property
     def bounds(self) -> str:

@@ -52,6 +52,8 @@ class Program:
     """The constants that are weights, but not trained by gradients."""
     sources: frozenset[str]
     """The constants that come from initialisers, rather than from constants within the graph."""
+    given: torch.dtype = torch.float32
+    """The type of the input: `dtype`, or a type of whole numbers, such as those of words."""
     shadows: dict[str, Tensor] = field(default_factory=dict)
     """The constants without memory, made when they are first asked for."""
 
@@ -96,7 +98,8 @@ def compile_graph(graph: Graph, limits: ModelLimits) -> Program:
     statistics = frozenset(
         step.node.inputs[place] for step in left for place in step.operator.statistics if place < len(step.node.inputs)
     )
-    return Program(graph.input, graph.output, dtype, tuple(left), kept, statistics, frozenset(from_weights))
+    given = dtype if graph.dtype.is_floating_point else graph.dtype
+    return Program(graph.input, graph.output, dtype, tuple(left), kept, statistics, frozenset(from_weights), given)
 
 
 def _as(value: Tensor, dtype: torch.dtype) -> Tensor:
@@ -179,7 +182,7 @@ def trace(program: Program, shape: tuple[int, ...], meter: Meter) -> Trace:
     if not program.shadows:
         program.shadows.update((name, without_memory(value)) for name, value in program.constants.items())
     static: dict[str, Tensor] = {}
-    live = {program.input: torch.empty(shape, dtype=program.dtype, device="meta")}
+    live = {program.input: torch.empty(shape, dtype=program.given, device="meta")}
     for step in program.steps:
         inputs = [_traced(name, place, step, program, static, live) for place, name in enumerate(step.node.inputs)]
         if not step.is_live and not step.operator.shape_only:

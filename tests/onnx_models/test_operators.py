@@ -218,7 +218,7 @@ CASES = [
 ]  # fmt: skip
 ELSEWHERE = {
     "And", "Or", "Xor", "Where", "Shape", "Constant", "ConstantOfShape", "Range", "DequantizeLinear", "GatherElements",
-    "GatherND", "ScatterND", "OneHot",
+    "GatherND", "ScatterND", "OneHot", "LSTM",
 }  # fmt: skip
 
 

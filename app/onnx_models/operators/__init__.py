@@ -1,8 +1,9 @@
 """The operators that the interpreter knows. This list is the security boundary: what is not on it is never run.
 
-None of them runs code of the file, reads another file, loops for a number of times that the file says, or makes a
-tensor whose size depends on data. Left out on purpose: If, Loop, Scan, everything of sequences, maps and texts, and
-whatever is random (RandomNormal, Multinomial, Bernoulli), since a classifier's answer must be the same twice.
+None of them runs code of the file, reads another file, loops for a number of times that the file says (an LSTM takes a
+bounded number of steps, one for each place of its input), or makes a tensor whose size depends on data. Left out on
+purpose: If, Loop, Scan, everything of sequences, maps and texts, and whatever is random (RandomNormal, Multinomial,
+Bernoulli), since a classifier's answer must be the same twice.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from app.onnx_models.operators import (
     padding,
     pooling,
     quantisation,
+    recurrent,
     reductions,
     resizing,
     shapes,
@@ -34,6 +36,7 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
     | padding.OPERATORS
     | pooling.OPERATORS
     | quantisation.OPERATORS
+    | recurrent.OPERATORS
     | reductions.OPERATORS
     | resizing.OPERATORS
     | shapes.OPERATORS

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wtforms import BooleanField, FloatField, Form, IntegerField, SelectField, StringField
+from wtforms import BooleanField, FloatField, Form, IntegerField, SelectField, StringField, TextAreaField
 from wtforms.fields import Field
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, NumberRange, Optional
@@ -47,6 +47,8 @@ def _field(parameter: Parameter) -> Field:
         return SelectField(
             choices=[SelectChoice(choice, choice.capitalize()) for choice in parameter.choices], **common
         )
+    if parameter.is_long:
+        return TextAreaField(validators=[Optional()], render_kw={"rows": 6}, **common)
     if parameter.type is str:
         # Where nothing is the default, nothing may be entered.
         return StringField(validators=[InputRequired() if parameter.default else Optional()], **common)

@@ -30,6 +30,6 @@ def card_of(job: Job) -> experiments.Card:
 
 
 # The pages register themselves on the blueprint, so it has to exist first.
-from app.web.lab import exports, files, inspection, jobs, start  # noqa: E402
+from app.web.lab import corpora, exports, files, inspection, jobs, start  # noqa: E402
 
-__all__ = ["blueprint", "card_of", "exports", "files", "inspection", "jobs", "start"]
+__all__ = ["blueprint", "card_of", "corpora", "exports", "files", "inspection", "jobs", "start"]

@@ -58,7 +58,7 @@ def live_asset(key: str) -> str:
 
 
 def _view(key: str) -> dict[str, Any]:
-    row = _one(key)
+    row = wanted_file(key)
     family = [each for each in assets.of(row.owner, row.kind) if each.name == row.name]
     uses = [(card, each) for card in experiments.CARDS for each in card.inputs if each.kind == row.kind]
     facts = dict(row.facts)
@@ -71,7 +71,8 @@ def _view(key: str) -> dict[str, Any]:
     }
 
 
-def _one(key: str) -> Asset:
+def wanted_file(key: str) -> Asset:
+    """The file that an address names, if the person may see it."""
     if not (key.isascii() and key.isalnum()):
         # Not every database takes every text.
         raise NotFound("There is no such file.")
@@ -105,7 +106,7 @@ def _listed(texts: list[str]) -> str:
 @blueprint.post("/files/<key>/delete")
 def delete_asset(key: str) -> Response:
     """Take a file off the list."""
-    row, form = _one(key), Form()
+    row, form = wanted_file(key), Form()
     if form.succeeds(lambda: assets.delete(me(), row)):
         flash(f"{row.name}, version {row.version}, has been deleted.", "success")
         return redirect(url_for("lab.assets"), 303)

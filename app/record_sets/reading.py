@@ -22,8 +22,9 @@ def read(kind: str, path: Path, limits: RecordLimits = DEFAULT) -> RecordSet:
     Raises InvalidUpload with every reason at once, KeyError for an unknown kind.
     """
     reader, size = KINDS[kind], path.stat().st_size
-    if not 0 < size <= limits.file_bytes:
-        rule = f"The file is not empty and has at most {limits.file_bytes / 1e6:,.0f} MB."
+    most = min(limits.file_bytes, limits.text_bytes) if kind == "sentences" else limits.file_bytes
+    if not 0 < size <= most:
+        rule = f"The file is not empty and has at most {most / 1e6:,.0f} MB."
         raise InvalidUpload([Reason(rule, f"{size / 1e6:,.1f} MB", "Choose a part of the data.")])
     return reader(path, limits)
 

@@ -11,6 +11,8 @@ class RecordLimits:
     """How much a file may hold; everything is checked before the memory is taken."""
 
     file_bytes: int = 512 << 20
+    text_bytes: int = 32 << 20
+    """Of a file of sentences, whose words take some twenty times as much memory."""
     total_bytes: int = 512 << 20
     """All records as single-precision numbers."""
     records: int = 200_000

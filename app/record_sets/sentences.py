@@ -10,15 +10,15 @@ from app.archives import SHOWN, quoted
 from app.errors import InvalidUpload, Reason
 from app.record_sets.records import RecordLimits, RecordSet
 
-PAD, UNKNOWN, START, END = 0, 1, 2, 3
-SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
-"""The first words of every vocabulary: behind the end, a rare word, before and after a sentence."""
+PAD, START, END, UNKNOWN = 0, 1, 2, 3
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+"""The first words of every vocabulary: behind the end, before and after a sentence, and a rare word."""
 FEWEST_WORDS = 2
 TEXT = "Save the file as text in UTF-8, one sentence per line."
 
 
 def read(path: Path, limits: RecordLimits) -> RecordSet:
-    """The sentences of a text as (n, longest + 2) numbers of words, each with <s> before, </s> after, <pad> behind it.
+    """The sentences of a text as (n, longest + 2) numbers of words: <bos>, the words, <eos>, and <pad> behind.
 
     Words are what stands between spaces, in lower case; empty lines do not count. The vocabulary holds the most
     frequent words, ties in alphabetical order. Raises InvalidUpload with every reason at once.

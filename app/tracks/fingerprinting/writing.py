@@ -1,8 +1,6 @@
 """Writes what teams exchange: zips of one csv, streamed, so that memory does not grow with the capture."""
 
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -12,13 +10,12 @@ from numpy.typing import NDArray
 from pyarrow.csv import CSVWriter, WriteOptions
 
 from app.traces import Traces
+from app.tracks import answer_tables
 from app.tracks.base import Bundle
 from app.tracks.fingerprinting.settings import Settings
 
 PACKETS = 1 << 18
 """Packets turned into text at a time."""
-LEVEL = 1
-"""Deflate's quickest level; the files are a third larger than at its default and cost a quarter of the time."""
 DECIMALS = 6
 """Timestamps are written to the microsecond, which is what captures hold."""
 
@@ -54,7 +51,7 @@ def write_answer(answers: Mapping[int, Bundle], path: Path, settings: Settings |
     Probabilities are written with as many digits as bring back the same number.
     """
     team_name, capture_name = (settings or Settings()).attack_columns
-    with _csv(path) as sink:
+    with answer_tables.written(path) as sink:
         header: Sequence[str] = ()
         for team, answer in answers.items():
             probabilities = answer["probabilities"]
@@ -70,7 +67,7 @@ def write_answer(answers: Mapping[int, Bundle], path: Path, settings: Settings |
 
 
 def _write_traces(path: Path, traces: Traces, labels: Columns, names: tuple[str, str]) -> None:
-    with _csv(path) as sink:
+    with answer_tables.written(path) as sink:
         sink.write((",".join([*labels, *names]) + "\n").encode())
         _write_rows(sink, _packets(traces, labels, names))
 
@@ -89,19 +86,6 @@ def _packets(traces: Traces, labels: Columns, names: tuple[str, str]) -> Iterato
             names[0]: traces.size[start:end],
             names[1]: traces.time[start:end].round(DECIMALS),
         }
-
-
-@contextmanager
-def _csv(path: Path) -> Iterator[IO[bytes]]:
-    """The one member, named like the zip without .zip, of a new zip; its date is fixed, so that equal is equal."""
-    name = path.name.removesuffix(".zip")
-    member = name if name.endswith(".csv") else f"{name}.csv"
-    # Opened by name, a member gets the date 1980-01-01: equal content becomes an equal file.
-    with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive,
-        archive.open(member, "w", force_zip64=True) as sink,
-    ):
-        yield sink
 
 
 def _write_rows(sink: IO[bytes], blocks: Iterable[Columns]) -> None:

@@ -1,0 +1,105 @@
+"""SGD and Adam for stacked tensors: every model of the stack takes the step that it would take alone."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from app.training.recipe import Recipe
+from app.training.stack import Weights
+
+EVERY = slice(None)
+
+
+class Optimiser(ABC):
+    """Changes stacked parameters in place; what it remembers has the axis of models too."""
+
+    def __init__(self, parameters: Weights, recipe: Recipe) -> None:
+        """Begin with nothing remembered; `parameters` (name -> (M, ...)) are the tensors that steps change."""
+        self.parameters = parameters
+        self.recipe = recipe
+        self.rate = recipe.rate
+
+    def step(self, gradients: Weights, models: slice = EVERY) -> None:
+        """One step of the models in the slice; `gradients` are name -> (models, ...)."""
+        self.begin(models)
+        for name, gradient in gradients.items():
+            self.move(name, gradient, models)
+
+    def begin(self, models: slice) -> None:  # noqa: B027 (most optimisers count nothing)
+        """A new step of the models in the slice begins."""
+
+    @abstractmethod
+    def move(self, name: str, gradient: Tensor, models: slice) -> None:
+        """Move one tensor of the models in the slice."""
+
+    def move_by_product(self, name: str, left: Tensor, right: Tensor, models: slice) -> None:
+        """Move a tensor whose gradient is the batched product `left` (k, a, B) @ `right` (k, B, b)."""
+        self.move(name, torch.bmm(left, right), models)
+
+
+class Sgd(Optimiser):
+    """`torch.optim.SGD` with momentum and weight decay, without dampening."""
+
+    def __init__(self, parameters: Weights, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
+        self.velocity = {name: torch.zeros_like(p) for name, p in parameters.items()} if recipe.momentum else {}
+
+    def move(self, name: str, gradient: Tensor, models: slice) -> None:
+        """The update: v = momentum v + g + decay w; w = w - rate v."""
+        weight = self.parameters[name][models]
+        if not self.velocity:
+            weight.mul_(1.0 - self.rate * self.recipe.weight_decay).add_(gradient, alpha=-self.rate)
+            return
+        velocity = self.velocity[name][models].mul_(self.recipe.momentum).add_(gradient)
+        self._follow(weight, velocity)
+
+    def move_by_product(self, name: str, left: Tensor, right: Tensor, models: slice) -> None:
+        """The product is added to the velocity, or to the weight, in the same pass that computes it."""
+        weight, decay = self.parameters[name][models], self.recipe.weight_decay
+        if not self.velocity:
+            weight.baddbmm_(left, right, beta=1.0 - self.rate * decay, alpha=-self.rate)
+            return
+        velocity = self.velocity[name][models].baddbmm_(left, right, beta=self.recipe.momentum)
+        self._follow(weight, velocity)
+
+    def _follow(self, weight: Tensor, velocity: Tensor) -> None:
+        if self.recipe.weight_decay:
+            velocity.add_(weight, alpha=self.recipe.weight_decay)
+        weight.add_(velocity, alpha=-self.rate)
+
+
+class Adam(Optimiser):
+    """`torch.optim.Adam` (Kingma & Ba, 2015, ICLR, algorithm 1) with its default moments 0.9 and 0.999."""
+
+    BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+    def __init__(self, parameters: Weights, recipe: Recipe) -> None:
+        super().__init__(parameters, recipe)
+        self.first = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        self.second = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        tensor = next(iter(parameters.values()))
+        self.steps = torch.zeros(len(tensor), dtype=torch.float64, device=tensor.device)
+
+    def begin(self, models: slice) -> None:
+        """Models of different sizes have taken different numbers of steps, so each corrects its own bias."""
+        steps = self.steps[models].add_(1.0)
+        one, two = self.BETAS
+        self._rates = (self.rate / (1.0 - one**steps)).float()
+        self._roots = torch.sqrt(1.0 - two**steps).float()
+
+    def move(self, name: str, gradient: Tensor, models: slice) -> None:
+        """The moments m and v are moving averages of g and g^2; w = w - rate m / (sqrt v + epsilon), bias-corrected."""
+        weight, (one, two) = self.parameters[name][models], self.BETAS
+        if self.recipe.weight_decay:
+            gradient = gradient.add(weight, alpha=self.recipe.weight_decay)
+        first = self.first[name][models].lerp_(gradient, 1.0 - one)
+        second = self.second[name][models].mul_(two).addcmul_(gradient, gradient, value=1.0 - two)
+        shape = (-1, *[1] * (weight.ndim - 1))
+        scale = second.sqrt().div_(self._roots.reshape(shape)).add_(self.EPSILON)
+        weight.sub_(first.div(scale).mul_(self._rates.reshape(shape)))
+
+
+def optimiser(parameters: Weights, recipe: Recipe) -> Optimiser:
+    """The optimiser that the recipe names, for these tensors."""
+    return (Adam if recipe.optimiser == "adam" else Sgd)(parameters, recipe)

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from app.training import Recipe, Stack, epochs_of, logits, perceptron, small_cnn, train
+
+SGD = Recipe(epochs=3, batch=16, rate=0.05, momentum=0.9, weight_decay=1e-3, decay=0.9)
+PLAIN = Recipe(epochs=3, batch=16, rate=0.1, momentum=0.0, weight_decay=1e-2)
+ADAM = Recipe(epochs=3, batch=16, rate=3e-3, optimiser="adam", weight_decay=1e-3)
+UNEQUAL = (40, 64, 7, 33, 40)
+
+
+def alone(module, x, y, rows, recipe, seed, loss=None):
+    """The plain loop that everybody writes."""
+    loss = loss or (lambda outputs, targets, epoch: functional.cross_entropy(outputs, targets))
+    if recipe.optimiser == "adam":
+        moving = torch.optim.Adam(module.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
+    else:
+        moving = torch.optim.SGD(
+            module.parameters(), recipe.rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+    module.train()
+    for epoch, batches in enumerate(epochs_of(rows, recipe, seed)):
+        moving.param_groups[0]["lr"] = recipe.rate_at(epoch)
+        for batch in batches:
+            moving.zero_grad()
+            loss(module(x[batch]), y[batch], epoch).backward()
+            moving.step()
+    return module.eval()
+
+
+def both(make, data, recipe, sizes=UNEQUAL, loss=None, **options):
+    """Logits of the stack and of the models trained alone, both (M, n, K)."""
+    x, y = data
+    rng = np.random.default_rng(3)
+    rows = [rng.choice(len(x), size, replace=False) for size in sizes]
+    fresh, seeds = Stack.seeded(make, range(len(sizes))), list(range(10, 10 + len(sizes)))
+    given = {} if loss is None else {"loss": loss}
+    together = train(fresh, x, y, rows, recipe, seeds, **given, **options)
+    models = [alone(fresh.module(m), x, y, rows[m], recipe, seeds[m], loss) for m in range(len(sizes))]
+    with torch.no_grad():
+        single = torch.stack([model(x) for model in models])
+    return logits(together, x), single
+
+
+def smoothed(outputs, targets, epoch):
+    return functional.cross_entropy(outputs, targets, label_smoothing=0.1 * (epoch % 2))
+
+
+def normalised():
+    return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4))
+
+
+class TestTrain:
+    @pytest.mark.parametrize("recipe", [SGD, PLAIN, ADAM], ids=["momentum", "plain", "adam"])
+    def test_a_perceptron_learns_what_it_learns_alone(self, table, recipe):
+        together, single = both(lambda: perceptron((12,), 4, (16, 8)), table, recipe)
+
+        assert torch.allclose(together, single, atol=2e-5)
+
+    @pytest.mark.parametrize("recipe", [SGD, PLAIN, ADAM], ids=["momentum", "plain", "adam"])
+    def test_a_convolutional_network_learns_what_it_learns_alone(self, images, recipe):
+        together, single = both(lambda: small_cnn((2, 8, 8), 4, 4), images, recipe, (40, 32, 7))
+
+        assert torch.allclose(together, single, atol=5e-5)
+
+    def test_batch_normalisation_sees_the_models_own_batch_only(self, images):
+        together, single = both(normalised, images, SGD, (40, 32, 21))
+
+        assert torch.allclose(together, single, atol=1e-4)
+
+    @pytest.mark.parametrize("make", [lambda: perceptron((12,), 4), lambda: nn.Sequential(nn.Linear(12, 4), nn.Tanh())])
+    def test_a_loss_of_ones_own_is_followed(self, table, make):
+        together, single = both(make, table, SGD, loss=smoothed)
+
+        assert torch.allclose(together, single, atol=2e-5)
+
+    def test_soft_targets_are_learned(self, table):
+        x, y = table
+        soft = 0.8 * functional.one_hot(y, 4).float() + 0.05
+
+        together, single = both(lambda: perceptron((12,), 4), (x, soft), SGD)
+
+        assert torch.allclose(together, single, atol=2e-5)
+
+    def test_incomplete_batches_can_be_left_out(self, table):
+        recipe = Recipe(epochs=2, batch=16, rate=0.1, is_dropping=True)
+
+        together, single = both(lambda: perceptron((12,), 4), table, recipe)
+
+        assert torch.allclose(together, single, atol=2e-5)
+
+    def test_blocks_change_nothing(self, table):
+        ones, _ = both(lambda: perceptron((12,), 4), table, SGD, block=2)
+        alls, _ = both(lambda: perceptron((12,), 4), table, SGD, block=5)
+
+        assert torch.allclose(ones, alls, atol=1e-6)
+
+    def test_the_given_stack_is_left_as_it_was(self, table, rng):
+        x, y = table
+        stack = Stack.seeded(lambda: perceptron((12,), 4), [1, 2])
+        before = stack.copied()
+
+        train(stack, x, y, [np.arange(20)] * 2, SGD, rng)
+
+        assert all(torch.equal(stack.tensors[name], before.tensors[name]) for name in before.tensors)
+
+    def test_dropout_is_drawn_from_the_seed_and_global_generators_stay(self, table):
+        x, y = table
+        stack = Stack.seeded(lambda: nn.Sequential(nn.Linear(12, 8), nn.Dropout(0.5), nn.Linear(8, 4)), [1, 2])
+        before = torch.random.get_rng_state()
+
+        one, same = (train(stack, x, y, [np.arange(40)] * 2, SGD, [5, 6]) for _ in range(2))
+
+        assert torch.equal(logits(one, x), logits(same, x))
+        assert torch.equal(torch.random.get_rng_state(), before)
+
+    def test_progress_ends_at_one(self, table, rng):
+        x, y = table
+        told = []
+
+        train(
+            Stack.seeded(lambda: perceptron((12,), 4), range(3)),
+            x,
+            y,
+            [np.arange(9)] * 3,
+            SGD,
+            rng,
+            block=2,
+            progress=told.append,
+        )
+
+        assert told == sorted(told)
+        assert told[-1] == 1.0
+
+    def test_a_model_without_rows_is_refused(self, table, rng):
+        x, y = table
+
+        with pytest.raises(ValueError, match="needs rows"):
+            train(Stack.seeded(lambda: perceptron((12,), 4), range(2)), x, y, [np.arange(3), np.arange(0)], SGD, rng)

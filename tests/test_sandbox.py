@@ -72,7 +72,7 @@ class TestIsolation:
         monkeypatch.setenv("SECRET_KEY", "hidden")
         monkeypatch.setenv("DATABASE_URL", "postgresql://user:password@host/db")
         seen = run("where", tmp_path)
-        assert set(seen["variables"]) <= {*sandbox.KEPT_VARIABLES, "LC_CTYPE"}
+        assert set(seen["variables"]) <= {*sandbox.KEPT_VARIABLES, *sandbox.OWN_VARIABLES, "LC_CTYPE"}
         assert seen["folder"] == str(tmp_path)
 
     def test_the_child_leads_a_session_of_its_own(self, tmp_path):

@@ -79,9 +79,9 @@ def _missing(kind: str) -> str:
 def everyone(filters: dict[str, Any], pagination_parameters: Any) -> list[dict[str, Any]]:
     """One's own evaluations, newest first."""
     pages, word = pagination_parameters, filters.get("status")
-    # Only one of our states is looked for: of the two that are "failed" to clients, the submitter's.
-    status = next((ours for ours, theirs in answers.WORDS.items() if theirs == word), "")
-    found, pages.item_count = jobs.of(me(), pages.page, pages.page_size, CARD.slug, status)
+    # What is "failed" to the predecessor's clients is one of two states here: the submitter's fault, or ours.
+    wanted = [ours for ours, theirs in answers.WORDS.items() if theirs == word]
+    found, pages.item_count = jobs.of(me(), pages.page, pages.page_size, CARD.slug, wanted)
     return [{"id": job.key, "status": answers.WORDS[job.status], "created_at": job.created_at} for job in found]
 
 

@@ -6,7 +6,7 @@ one of the person who has the least work running or done lately. So one person's
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -236,13 +236,16 @@ def by_key(key: str, user: User) -> Job:
     return job
 
 
-def of(owner: User, page: int = 1, size: int = 50, experiment: str = "", status: str = "") -> tuple[list[Job], int]:
-    """One page of a person's jobs, newest first, and their number."""
+def of(
+    owner: User, page: int = 1, size: int = 50, experiment: str = "", status: str | Collection[str] = ""
+) -> tuple[list[Job], int]:
+    """One page of a person's jobs, newest first, and their number; `status` is one state or several."""
     query = db.select(Job).where(Job.owner_id == owner.id, Job.is_deleted.is_(False))
     if experiment:
         query = query.where(Job.experiment == experiment)
-    if status in set(Status):
-        query = query.where(Job.status == Status(status))
+    wanted = {status} if isinstance(status, str) else set(status)
+    if known := [each for each in Status if each in wanted]:
+        query = query.where(Job.status.in_(known))
     total = db.session.scalar(db.select(func.count()).select_from(query.subquery())) or 0
     return list(db.session.scalars(query.order_by(Job.id.desc()).limit(size).offset((page - 1) * size))), total
 

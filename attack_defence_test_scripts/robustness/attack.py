@@ -5,8 +5,7 @@
     python3 attack.py 1 4 5 --steps 200 --restarts 5
 
 Reads team_<id>_model.onnx and team_<id>_inputs.npz of each opponent, as unzipped from the download, and writes
-my_attack.npz, which is ready for upload. Run it inside a checkout of the platform, whose reader of ONNX files gives
-gradients; everything else is torch and numpy.
+my_attack.npz, which is ready for upload. Needs torch, numpy and onnx, and opponent.py and pgd.py beside it.
 """
 
 import argparse
@@ -15,12 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from opponent import Opponent
 from pgd import pgd
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from app import onnx_models
 
 OUTPUT = "my_attack.npz"
 
@@ -51,7 +47,7 @@ def attack(team: int, path: Path, inputs: Path, options: argparse.Namespace) -> 
     with np.load(inputs) as file:
         x, y = torch.from_numpy(file["inputs"]), torch.from_numpy(file["labels"])
         norm, epsilon = str(file["norm"]), float(file["epsilon"])
-    network = Images(onnx_models.load(path))
+    network = Opponent(path)
     best = x.clone()
     for _ in range(options.restarts):
         moved = pgd(network, x, y, norm, epsilon, options.steps)
@@ -60,19 +56,6 @@ def attack(team: int, path: Path, inputs: Path, options: argparse.Namespace) -> 
     clean, robust = (~wrong(network, x, y)).sum(), (~wrong(network, best, y)).sum()
     print(f"team {team}: {clean} of {len(x)} right as they are, {robust} within {epsilon:g} ({norm})")
     return best.numpy()
-
-
-class Images(torch.nn.Module):
-    """A model that takes images (n, 1, 8, 8), whichever of the two shapes it was exported with."""
-
-    def __init__(self, model: onnx_models.OnnxModel) -> None:
-        """Wrap `model`."""
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits."""
-        return self.model.logits(x.flatten(1) if len(self.model.input_shape) == 2 else x)
 
 
 def wrong(network: torch.nn.Module, x: Tensor, y: Tensor) -> Tensor:

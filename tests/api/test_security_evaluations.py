@@ -4,6 +4,8 @@ import pytest
 
 from app import sandbox
 from app.errors import InvalidUpload, Reason
+from app.extensions import db
+from app.models import Job, Status
 from tests.api.lab import uploaded_pair
 from tests.experiments.test_pandavision import README
 from tests.factories import make_user, run_tasks
@@ -111,6 +113,18 @@ class TestCreate:
         found = client.get(address, headers=token).json
         assert (found["task_status"], found["reasons"][0]["rule"]) == ("failed", "Classes do not fit.")
         assert client.get(f"{address}/output", headers=token).status_code == 303
+
+    def test_the_list_of_failed_ones_has_both_kinds(self, app, client, token, inputs, child, players):
+        keys = [client.post(BASE, headers=token, json={}).json["id"] for _ in range(4)]
+        rows = [db.session.scalar(db.select(Job).where(Job.key == key)) for key in keys]
+        for row, status in zip(rows, (Status.FAILED, Status.REJECTED, Status.ACCEPTED, Status.CANCELLED), strict=True):
+            row.status = status
+        db.session.commit()
+        listed = client.get(f"{BASE}?status=failed", headers=token)
+
+        assert {one["id"] for one in listed.json} >= set(keys[:2])
+        assert keys[2] not in {one["id"] for one in listed.json}
+        assert {one["status"] for one in listed.json} == {"failed"}
 
     def test_another_persons_evaluation_is_not_there(self, client, token, inputs, players, bearer):
         address = client.post(BASE, headers=token, json={}).headers["Location"]

@@ -1,20 +1,23 @@
 """The security evaluation: its curve equals an attack written here, and its adversarial images hold elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 
-from app import bundles, experiments
+from app import bundles, experiments, image_sets
 from app.attacks.evasion.honesty import Fault
 from app.errors import InvalidParameters, InvalidUpload
 from app.experiments import assets
-from app.experiments.security_evaluation import attacking, samples
+from app.experiments.security_evaluation import attacking, reporting, samples, target, verification
 from app.experiments.security_evaluation.choices import ATTACKS, PRESETS
 from app.experiments.security_evaluation.parameters import Parameters
 from app.image_sets import ImageSet
 from app.parameters import describe, parse
 from tests import image_classifiers as classifiers
+from tests.foolbox_peer import foolbox
 
 SIZES = (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255)
 TEXT = "16/255, 4/255, 1/255, 2/255, 8/255"
@@ -64,7 +67,6 @@ class TestCurve:
         assert 0 < broken[2].sum() < broken[4].sum()
 
     def test_it_is_at_most_what_foolbox_finds(self, files):
-        foolbox = pytest.importorskip("foolbox")
         x, y = classifiers.images(30)
         report = run(files, attack="pgd-linf", perturbation_values=TEXT, steps=20, rel_stepsize=0.1)
 
@@ -88,6 +90,43 @@ class TestCurve:
         assert (np.diff(accuracy) <= 0).all()
         assert (report.arrays["low"] <= accuracy).all()
         assert (accuracy <= report.arrays["high"]).all()
+
+    def test_every_error_is_verified_by_a_model_that_is_read_again(self, files):
+        report = run(files, attack="minimum-norm", perturbation_values="0.05, 0.1")
+        counts = dict(next(table for table in report.tables if table.title == "Verification").rows)
+        distances = report.arrays["distances"]
+        expected = int((np.isfinite(distances) & (distances > 0)).sum())
+
+        assert expected > 20
+        assert set(counts.values()) == {expected}
+        assert report.arrays["verified"].sum() == expected
+        assert not any("did not hold" in note for note in report.notes)
+
+    def test_what_does_not_hold_is_told(self, files):
+        parameters = parse(Parameters, {**QUICK, "attack": "minimum-norm", "perturbation_values": "0.1"})
+        images = image_sets.read(files["dataset"])
+        model, fresh = (target.load(files["model"], images, parameters, "cpu") for _ in range(2))
+        found = attacking.run(model, images, parameters, np.random.default_rng(0), lambda share: None)
+        box, curve = found.question.box, found.curve
+        broken = np.flatnonzero(np.isfinite(curve.distance) & (curve.distance > 0))
+        forged = found.adversarial.clone()
+        forged[broken[0]] = found.question.x[broken[0]]
+        forged[broken[1]] += 2e-6 * box.width + (box.high - forged[broken[1]].max())
+        verified = verification.verify(replace(found, adversarial=forged), fresh, np.random.default_rng(1))
+        place = {row: spot for spot, row in enumerate(verified.rows)}
+        report = reporting.report(found, verified, images, np.arange(30), parameters)
+
+        assert not verified.is_error[place[broken[0]]]
+        assert not verified.is_in_range[place[broken[1]]]
+        assert not verified.is_in_reach[place[broken[1]]]
+        assert verified.holds.sum() == len(broken) - 2
+        assert any(f"2 of {len(broken)} errors did not hold" in note for note in report.notes)
+
+    def test_a_search_that_finds_nothing_is_no_proof(self, files):
+        report = run(files, attack="cw", steps=1, binary_search_steps=1, perturbation_values="0.1")
+
+        assert np.isinf(report.arrays["distances"]).any()
+        assert any("says more about the attack" in note for note in report.notes)
 
     def test_every_error_holds_in_onnxruntime_within_its_distance(self, files):
         report = run(files, attack="minimum-norm", perturbation_values="0.05, 0.1")
@@ -113,7 +152,7 @@ class TestCurve:
         assert report.arrays["range"].tolist() == [0, 255]
         assert np.allclose(report.arrays["epsilons"], report.arrays["sizes"] * 255)
         assert report.arrays["accuracy"].tolist() == narrow.arrays["accuracy"].tolist()
-        assert "0.01 is 2.55 in input units" in report.notes[0]
+        assert "0.01 is 2.55 in input units" in report.tables[0].note
 
     def test_the_same_seed_gives_the_same_report(self, files):
         first, second = (

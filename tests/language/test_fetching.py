@@ -233,7 +233,12 @@ class TestFetch:
     def test_a_refusal_of_the_worker_carries_its_reasons(self, tmp_path):
         limits = sandbox.Limits(memory_mb=2048, seconds=60)
         with pytest.raises(InvalidUpload, match="public internet"):
-            sandbox.run("app.language.scraping:scrape", {"url": "http://127.0.0.1/"}, tmp_path, limits)
+            sandbox.run(
+                "app.experiments.runner:run",
+                {"experiment": "web-corpus", "parameters": {"url": "http://127.0.0.1/"}, "inputs": {}, "seed": 1},
+                tmp_path,
+                limits,
+            )
 
 
 class TestRobots:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app.attacks.evasion.apgd import Apgd, TargetedApgd
 from app.attacks.evasion.base import FixedBudget, Problem, Strongest, part
-from app.attacks.evasion.fmn import Fmn
+from app.attacks.evasion.fab import Fab
 from app.attacks.evasion.norms import Norm
 from app.attacks.evasion.square import Square
 from app.parameters import parameter
@@ -19,12 +19,12 @@ Search = Callable[[Problem], Tensor]
 
 @dataclass(frozen=True)
 class AutoAttack(FixedBudget):
-    """APGD-CE, targeted APGD-DLR, FMN and Square; an input is robust only if it withstands all of them."""
+    """APGD-CE, targeted APGD-DLR, FAB-T and Square; an input is robust only if it withstands all of them."""
 
     title: ClassVar[str] = "AutoAttack"
     source: ClassVar[str] = (
-        "Croce and Hein, 2020, ICML: the standard version's ensemble, with FMN (Pintor et al., 2021, NeurIPS) in the "
-        "place of FAB-T as the attack that minimises the distance."
+        "Croce and Hein, 2020, ICML: the standard version, APGD-CE, APGD-T, FAB-T and Square, each with the authors' "
+        "settings."
     )
     norms: ClassVar[tuple[Norm, ...]] = (Norm.LINF, Norm.L2)
 
@@ -58,6 +58,6 @@ class AutoAttack(FixedBudget):
 
     def _minimal(self, problem: Problem, epsilon: float) -> Tensor:
         """The closest error, and the original where that lies outside the ball."""
-        x = Fmn(steps=self.steps).search(problem)
+        x = Fab(steps=self.steps, targets=self.targets).search(problem)
         inside = problem.distance(x) <= epsilon
         return torch.where(inside.reshape(-1, *[1] * (x.ndim - 1)), x, problem.x)

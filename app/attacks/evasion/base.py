@@ -6,7 +6,7 @@ are, and put what comes back into the ball and the box, so that no attack can ch
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -76,6 +76,8 @@ class Problem:
     trace: Trace | None = None
     target: Tensor | None = None
     """(B,): the wrong class that a targeted attack aims at."""
+    sizes: tuple[float, ...] = ()
+    """Distances at which the result will be read; a search for the closest error may look harder just beyond them."""
 
     def __len__(self) -> int:
         """The number of inputs."""
@@ -233,14 +235,16 @@ class MinimumDistance(_Attack):
         progress: Progress = silent,
         trace: Trace | None = None,
         batch: int = 0,
+        sizes: Sequence[float] = (),
     ) -> Tensor:
         """The closest error found for each of `x` (B, ...), inside the box; `x` itself where there is none.
 
-        What is returned was predicted again. `batch` and errors are those of `FixedBudget.perturb`.
+        What is returned was predicted again. `sizes` are the distances at which the result will be read, if that is
+        known. `batch` and errors are those of `FixedBudget.perturb`.
         """
         result = x.detach().clone()
         for problem in self._problems(model, (x, y), norm, box, rng, batch):
-            watched = problem.reporting(_share(problem, progress, len(x)), trace)
+            watched = replace(problem.reporting(_share(problem, progress, len(x)), trace), sizes=tuple(sizes))
             found = box.clip(finite(self.search(watched), problem.x))
             error = problem.logits(found).argmax(1) != problem.y
             result[problem.rows[error]] = found[error]

@@ -11,8 +11,10 @@ from app.attacks.evasion.losses import margin
 from app.attacks.evasion.norms import Norm, spread
 from app.parameters import parameter
 
-EDGE = 0.999999
-"""Inputs are drawn in by this factor, because the inverse hyperbolic tangent is infinite at the edge of the box."""
+EDGE = 0.9
+"""Values begin at most this far, as a share of the way, from the middle of the box to its edge. At the edge the inverse
+hyperbolic tangent is infinite, and close to it Adam's steps move nothing: with the 0.999999 of the original code, 100
+steps find no error for 30 % of scikit-learn's digits, whose paper is white and ink black; with this, for none."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class _Descent:
         self.problem, self.const, self.rate = problem, const, rate
         self.rows = torch.arange(len(problem), device=problem.x.device)
         self.middle, self.half = (problem.box.low + problem.box.high) / 2.0, problem.box.width / 2.0
-        self.origin = torch.atanh((problem.x - self.middle) / self.half * EDGE)
+        self.origin = torch.atanh(((problem.x - self.middle) / self.half).clamp(-EDGE, EDGE))
         self.delta = torch.zeros_like(problem.x)
         self.first, self.second, self.count = torch.zeros_like(self.delta), torch.zeros_like(self.delta), 0
         self.loss = self.before = torch.full_like(const, torch.inf)

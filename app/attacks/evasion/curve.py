@@ -126,7 +126,7 @@ def evaluate(  # noqa: PLR0913 (the question, the threat model and the surroundi
     if isinstance(attack, MinimumDistance):
         rows = search.unbroken
         if len(rows):
-            found = attack.minimise(model, x[rows], y[rows], norm, box, rng, progress, None, batch)
+            found = attack.minimise(model, x[rows], y[rows], norm, box, rng, progress, None, batch, grid[1:].tolist())
             search.add(rows, found)
         return search.evaluation(grid)
     for turn, epsilon in enumerate(grid[1:]):

@@ -161,8 +161,9 @@ class Honesty:
 
         One ascent of the margin alone loses to random search on some inputs of honest models.
         """
-        attack = MinimumNorm(steps=self.steps, target_steps=self.steps)
-        moved = attack.minimise(question.model, question.x, question.y, question.norm, question.box, question.rng)
+        attack = MinimumNorm(steps=self.steps)
+        asked = (question.model, question.x, question.y, question.norm, question.box, question.rng)
+        moved = attack.minimise(*asked, sizes=(question.epsilon,))
         error = predictions(question.model, moved) != question.y
         return error & (question.norm.distance(moved - question.x) <= question.epsilon * (1.0 + 1e-6))
 

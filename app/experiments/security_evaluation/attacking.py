@@ -12,6 +12,7 @@ from app.attacks.evasion.auto_attack import AutoAttack
 from app.attacks.evasion.base import Box, FixedBudget, MinimumDistance, Progress, part, predictions
 from app.attacks.evasion.carlini_wagner import CarliniWagner
 from app.attacks.evasion.curve import Evaluation, SecurityCurve, evaluate
+from app.attacks.evasion.fab import Fab
 from app.attacks.evasion.fmn import Fmn
 from app.attacks.evasion.honesty import Flag
 from app.attacks.evasion.minimum_norm import MinimumNorm
@@ -42,6 +43,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "apgd-ce": Apgd,
     "apgd-t": TargetedApgd,
     "fmn": Fmn,
+    "fab": Fab,
     "square": Square,
 }
 CURVE, PATHS, CHECKS = 0.7, 0.85, 1.0

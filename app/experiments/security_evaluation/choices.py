@@ -30,6 +30,7 @@ ATTACKS: dict[str, Choice] = {
     "noise-l2": Choice("Uniform noise, L2", (L2,), ("repeats",)),
     "minimum-norm": Choice("Minimum norm, the whole curve in one pass", (LINF, L2, L1), ("steps", "targets")),
     "fmn": Choice("Fast minimum-norm", (LINF, L2, L1), ("steps",)),
+    "fab": Choice("Fast adaptive boundary, targeted", (LINF, L2, L1), ("steps", "targets", "restarts")),
     "apgd-ce": Choice("Auto-PGD, cross-entropy", (LINF, L2), ("steps", "restarts")),
     "apgd-t": Choice("Auto-PGD, targeted", (LINF, L2), ("steps", "targets")),
     "square": Choice("Square, black-box", (LINF, L2), ("queries",)),

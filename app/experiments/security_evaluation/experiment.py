@@ -43,10 +43,12 @@ class SecurityEvaluation(Experiment):
         """Evaluate the model on the chosen samples. Raises InvalidUpload when model and data do not fit."""
         # The class is imported where forms are made of its parameters; torch is wanted only here.
         from app import image_sets
-        from app.experiments.security_evaluation import attacking, reporting, samples, target
+        from app.experiments.security_evaluation import attacking, reporting, samples, target, verification
 
         images = image_sets.read(inputs["dataset"])
         rows = samples.choose(images, parameters, rng)
         attacked = target.load(inputs["model"], images, parameters, device)
         found = attacking.run(attacked, samples.part(images, rows), parameters, rng, progress)
-        return reporting.report(found, images, rows, parameters)
+        fresh = target.load(inputs["model"], images, parameters, device)
+        verified = verification.verify(found, fresh, rng)
+        return reporting.report(found, verified, images, rows, parameters)

@@ -1,5 +1,6 @@
 """Puts the findings into words, tables, pictures and arrays."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from app.experiments.base import Bundle, Report
 from app.experiments.security_evaluation.attacking import Findings
 from app.experiments.security_evaluation.choices import NORMS
 from app.experiments.security_evaluation.parameters import Parameters
+from app.experiments.security_evaluation.verification import Verification
 from app.image_sets import ImageSet
 from app.parameters import as_json
 from app.reports import Estimate, Figure, Table
@@ -22,15 +24,18 @@ KEPT_VALUES = 1 << 24
 SHOWN, SIDE = 4, 64
 """How many samples are pictured, and how large, at most."""
 CURVE, LEVEL = "Security evaluation curve", "Security level"
-CHECKS, PARAMETERS = "Reasons not to trust it", "Parameters"
+CHECKS, VERIFIED, PARAMETERS = "Reasons not to trust it", "Verification", "Parameters"
 """Titles of the tables, by which other interfaces find them."""
 
 
-def report(found: Findings, images: ImageSet, rows: NDArray[np.int64], parameters: Parameters) -> Report:
+def report(
+    found: Findings, verified: Verification, images: ImageSet, rows: NDArray[np.int64], parameters: Parameters
+) -> Report:
     """The report on the chosen samples `rows` of `images`."""
     curve = found.curve
     robust, clean = curve.robust, int((curve.distance > 0).sum())
-    pictures = (_curve_figure(found, parameters), _histogram(found), *_images_figure(found, images))
+    units = _units(found, images)
+    pictures = (_curve_figure(found, parameters, units), _histogram(found), *_images_figure(found, images))
     return Report(
         metrics={
             "clean_accuracy": _share(clean, curve.samples),
@@ -39,19 +44,35 @@ def report(found: Findings, images: ImageSet, rows: NDArray[np.int64], parameter
             "median_distance": Estimate(_median(curve) / found.question.box.width),
         },
         tables=(
-            _curve_table(found, parameters),
+            _curve_table(found, parameters, units),
             Table(LEVEL, ("Level", "Value", "Formula"), ((curve.level, curve.value, FORMULA),)),
             Table(
                 CHECKS,
                 ("Check", "What", "Evidence", "Advice"),
                 tuple(tuple(vars(flag).values()) for flag in found.flags),
             ),
+            _verification_table(verified),
             _parameter_table(found, parameters),
         ),
         figures=pictures,
-        arrays=_arrays(found, images, rows, parameters),
-        notes=(_units(found, images), *(f"{flag.what} {flag.evidence} {flag.advice}" for flag in found.flags)),
+        arrays=_arrays(found, verified, images, rows, parameters),
+        notes=(*_doubts(found, verified), *(f"{flag.what} {flag.evidence} {flag.advice}" for flag in found.flags)),
     )
+
+
+def _doubts(found: Findings, verified: Verification) -> Iterator[str]:
+    """What the errors themselves say against the curve."""
+    if lost := int((~verified.holds).sum()):
+        yield (
+            f"{lost} of {len(verified.rows)} errors did not hold when they were checked once more, apart from the "
+            "attack. The curve counts them, so it may be too low."
+        )
+    missed = int(np.isinf(found.curve.distance).sum())
+    if missed and isinstance(found.attack, MinimumDistance):
+        yield (
+            f"The attack found no error at any distance for {missed} of {found.curve.samples} samples. An unbounded "
+            "search that fails says more about the attack than about the model: give it more steps, or take another."
+        )
 
 
 def _share(count: int, total: int) -> Estimate:
@@ -73,7 +94,7 @@ def _units(found: Findings, images: ImageSet) -> str:
     )
 
 
-def _curve_table(found: Findings, parameters: Parameters) -> Table:
+def _curve_table(found: Findings, parameters: Parameters, units: str) -> Table:
     curve = found.curve
     columns = ("Size", "Size in input units", "Robust", "Samples", "Accuracy", "Low", "High")
     listed = zip(parameters.values(), curve.epsilons, curve.robust, curve.accuracy, curve.low, curve.high, strict=True)
@@ -81,7 +102,23 @@ def _curve_table(found: Findings, parameters: Parameters) -> Table:
         (size, float(epsilon), int(count), curve.samples, float(share), float(low), float(high))
         for size, epsilon, count, share, low, high in listed
     )
-    return Table(CURVE, columns, rows, "Low and High bound Wilson's 95 % interval of the accuracy.")
+    return Table(CURVE, columns, rows, f"Low and High bound Wilson's 95 % interval of the accuracy. {units}")
+
+
+def _verification_table(verified: Verification) -> Table:
+    asked = {
+        "Errors that are reported": np.ones(len(verified.rows), np.bool_),
+        "Misclassified again": verified.is_error,
+        "Within the input range": verified.is_in_range,
+        "Within the distance that is reported": verified.is_in_reach,
+        "All three": verified.holds,
+    }
+    rows = tuple((name, int(mask.sum())) for name, mask in asked.items())
+    note = (
+        "Every error was looked at once more: the model read from its file again, in double precision, in another "
+        "order and in other batches; range and distance to a millionth of the input range."
+    )
+    return Table(VERIFIED, ("Errors", "Count"), rows, note)
 
 
 def _parameter_table(found: Findings, parameters: Parameters) -> Table:
@@ -90,16 +127,16 @@ def _parameter_table(found: Findings, parameters: Parameters) -> Table:
     return Table(PARAMETERS, ("Name", "Value"), tuple((name, str(value)) for name, value in rows))
 
 
-def _curve_figure(found: Findings, parameters: Parameters) -> Figure:
+def _curve_figure(found: Findings, parameters: Parameters, units: str) -> Figure:
     curve, sizes = found.curve, list(parameters.values())
     lines = [curve.accuracy.tolist(), curve.low.tolist(), curve.high.tolist()]
     return Figure(
         "lines",
         "Accuracy by size of the perturbation",
-        f"Size of the perturbation ({NORMS[found.question.norm.value]}, share of the input range)",
+        f"Size ({NORMS[found.question.norm.value]}, share of the input range)",
         "Accuracy",
         {"x": sizes, "y": lines, "series": ["Accuracy", "95 % interval, low", "95 % interval, high"]},
-        "Each sample counts as robust only below the smallest perturbation that any run has found.",
+        f"Each sample counts as robust only below the smallest perturbation that any run has found. {units}",
     )
 
 
@@ -150,7 +187,9 @@ def _picture(image: NDArray) -> list:
     return pixels
 
 
-def _arrays(found: Findings, images: ImageSet, rows: NDArray[np.int64], parameters: Parameters) -> Bundle:
+def _arrays(
+    found: Findings, verified: Verification, images: ImageSet, rows: NDArray[np.int64], parameters: Parameters
+) -> Bundle:
     curve, seen = found.curve, found.inspection
     arrays = {
         "sizes": np.array(parameters.values()),
@@ -164,6 +203,7 @@ def _arrays(found: Findings, images: ImageSet, rows: NDArray[np.int64], paramete
         "labels": found.question.y.cpu().numpy(),
         "clean_predictions": found.clean,
         "distances": curve.distance,
+        "verified": np.isin(np.arange(curve.samples), verified.rows[verified.holds]),
         "inspected_original": found.question.x[: len(seen.images)].cpu().numpy(),
         "inspected_images": seen.images.numpy(),
         "inspected_classes": seen.classes,

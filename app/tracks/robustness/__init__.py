@@ -11,7 +11,8 @@ CARD = Card(
     ),
     defence=UploadRule(
         (".onnx",),
-        "An ONNX classifier of images of 8 x 8 pixels between 0 and 1, as (N, 1, 8, 8) or (N, 64), with 10 outputs.",
+        "An ONNX classifier of the round's images, values between 0 and 1, with one output for each class. Without a "
+        "data set of the round's own these are digits, (N, 1, 8, 8) or (N, 64), with 10 outputs.",
     ),
     answer=UploadRule(
         (".npz",), "An npz with one array team_<id> of perturbed inputs for each opponent, shaped as the inputs."
@@ -49,5 +50,7 @@ CARD = Card(
             higher_is_better=False,
         ),
     ),
+    issue="The images that you may train on, with their labels.",
+    data_kinds=("dataset",),
     game="app.tracks.robustness.game:Robustness",
 )

@@ -26,7 +26,7 @@ def moved(
     progress: Progress,
 ) -> Bundle:
     """The inputs of the challenge, moved by the attack; always inside the ball and the box."""
-    model = classifier.from_bytes(public["model"], settings).on(device).logits
+    model = classifier.from_bytes(public["model"], settings, classifier.task(public)).on(device).logits
     x, y = torch.tensor(public["inputs"], device=device), torch.tensor(public["labels"], device=device)
     norm, epsilon = Norm(str(public["norm"])), float(public["epsilon"])
     if isinstance(attack, FixedBudget):

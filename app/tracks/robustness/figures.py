@@ -29,13 +29,18 @@ def by_class(right: NDArray[np.bool_], labels: NDArray[np.int64], title: str) ->
     )
 
 
+def _picture(image: NDArray) -> NDArray:
+    """(H, W) or (H, W, 3) of an image (C, H, W)."""
+    return np.clip(image[0] if len(image) != 3 else np.moveaxis(image, 0, 2), 0.0, 1.0)
+
+
 def pairs(moved: NDArray, originals: NDArray, labels: NDArray[np.int64], broken: NDArray[np.bool_]) -> Figure:
     """A few inputs before and after, those that became wrong first."""
     chosen = np.argsort(~broken, kind="stable")[:PAIRS]
     shown, captions = [], []
     for place in chosen:
         outcome = "now wrong" if broken[place] else "not broken"
-        shown += [originals[place, 0], np.clip(moved[place, 0], 0.0, 1.0)]
+        shown += [_picture(originals[place]), _picture(moved[place])]
         captions += [f"{labels[place]}", f"{labels[place]}, moved: {outcome}"]
     return Figure(
         kind="images",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from app.tracks.base import Adversary, Bundle, Challenge, Score, Track
-from app.tracks.robustness import CARD, answer_file, question
+from app.tracks.robustness import CARD, answer_file, images, question
 from app.tracks.robustness.adversaries import adversaries
 from app.tracks.robustness.settings import Settings
 
@@ -19,11 +19,25 @@ class Robustness(Track):
     card = CARD
     Settings = Settings
 
+    @property
+    def material(self) -> images.Material:
+        """The images of the round."""
+        return images.material(self.settings, self.seat, self.data)
+
+    def check_data(self) -> None:
+        """Refuse a data set with too few images or classes."""
+        if self.data is not None:
+            images.check(self.settings, self.data)
+
+    def write_issue(self, folder: Path) -> list[Path]:
+        """Write the public images."""
+        return question.issue(self.material, folder)
+
     def read_defence(self, upload: Path) -> Bundle:
         """The model of an uploaded ONNX file."""
         from app.tracks.robustness import defence_file
 
-        return defence_file.read(upload, self.settings)
+        return defence_file.read(upload, self.material, self.settings)
 
     def write_defence(self, defence: Bundle, path: Path) -> None:
         """Write the ONNX file."""
@@ -33,11 +47,11 @@ class Robustness(Track):
         """The accuracy on hidden images."""
         from app.tracks.robustness import scores
 
-        return scores.utility(defence, self.settings, reference)
+        return scores.utility(defence, self.material, self.settings, reference)
 
     def challenge(self, defence: Bundle, rng: np.random.Generator) -> Challenge:
         """The model, hidden images with labels, and the ball."""
-        return question.challenge(defence, self.settings, rng)
+        return question.challenge(defence, self.material, self.settings, rng)
 
     def write_challenge(self, public: Bundle, team: int, folder: Path) -> list[Path]:
         """Write the model and the inputs."""
@@ -79,4 +93,4 @@ class Robustness(Track):
             raise ValueError(f"{name!r} is not one of {', '.join(HOUSE_DEFENCES)}")
         if base is not None and name == HOUSE_DEFENCES[0]:
             return base
-        return house.defence(name, self.settings, rng)
+        return house.defence(name, self.material, self.settings, rng)

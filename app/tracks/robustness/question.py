@@ -8,7 +8,7 @@ import numpy as np
 from app import bundles
 from app.bundles import Bundle
 from app.tracks.base import Challenge
-from app.tracks.robustness import images
+from app.tracks.robustness.images import Material
 
 if TYPE_CHECKING:
     from app.tracks.robustness.settings import Settings
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 ASKED = ("inputs", "labels", "norm", "epsilon")
 
 
-def challenge(defence: Bundle, settings: "Settings", rng: np.random.Generator) -> Challenge:
+def challenge(defence: Bundle, material: Material, settings: "Settings", rng: np.random.Generator) -> Challenge:
     """Some hidden images with their labels, the ball, and the model; the referee keeps a copy of all of it."""
-    _, hidden = images.split(settings)
+    hidden = material.hidden
     drawn = hidden.take(rng.choice(len(hidden), settings.INPUTS, replace=False))
     public = {
         "model": defence["model"],
@@ -26,9 +26,17 @@ def challenge(defence: Bundle, settings: "Settings", rng: np.random.Generator) -
         "labels": drawn.labels,
         "norm": np.array(settings.NORM),
         "epsilon": np.array(settings.EPSILON),
+        "classes": np.array(material.classes),
     }
     # What is handed out may change on its way; what is scored must not.
     return Challenge(public, {name: values.copy() for name, values in public.items()})
+
+
+def issue(material: Material, folder: Path) -> list[Path]:
+    """Write the public images, float32 (n, C, H, W) in [0, 1], with their labels."""
+    path = folder / "training_images.npz"
+    bundles.write({"images": material.public.pixels, "labels": material.public.labels}, path)
+    return [path]
 
 
 def write(public: Bundle, team: int, folder: Path) -> list[Path]:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import metrics
+from app.onnx_models.classifiers import Task
 from app.tracks.base import Bundle, Estimate, Score
-from app.tracks.robustness import classifier, figures, images
+from app.tracks.robustness import classifier, figures
 from app.tracks.robustness.answer_file import distances
+from app.tracks.robustness.images import Material
 
 if TYPE_CHECKING:
     from app.tracks.robustness.settings import Settings
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
 REPLICATES = 200
 
 
-def utility(defence: Bundle, settings: "Settings", reference: Mapping[str, float] | None = None) -> Score:
+def utility(
+    defence: Bundle, material: Material, settings: "Settings", reference: Mapping[str, float] | None = None
+) -> Score:
     """The accuracy on all hidden images, divided by that of the reference if there is one, at most 1."""
-    _, hidden = images.split(settings)
-    right = classifier.from_bytes(defence["model"], settings).predictions(hidden.pixels) == hidden.labels
+    hidden, wanted = material.hidden, Task(material.shape, material.classes)
+    right = classifier.from_bytes(defence["model"], settings, wanted).predictions(hidden.pixels) == hidden.labels
     accuracy = share(right)
     by_class = [share(right[hidden.labels == label]) for label in np.unique(hidden.labels)]
     scale = (reference or {}).get("clean_accuracy") or 1.0
@@ -42,7 +46,7 @@ def leakage(answer: Bundle, secret: Bundle, settings: "Settings") -> Score:
     The resamples are drawn from the inputs of the secret, so replicate b of every answer to one challenge is about the
     same inputs.
     """
-    model, labels = classifier.from_bytes(secret["model"], settings), secret["labels"]
+    model, labels = classifier.from_bytes(secret["model"], settings, classifier.task(secret)), secret["labels"]
     clean = model.predictions(secret["inputs"]) == labels
     kept = clean & (model.predictions(answer["inputs"]) == labels)
     broken = clean & ~kept
@@ -71,7 +75,7 @@ def best_answer(secret: Bundle, settings: "Settings") -> Bundle:
     answer for the laws is therefore that of an attacker whom no ball holds: it shows that the scale reaches 1 on every
     defence. `read_answer` refuses it wherever the ball is smaller than the distance between two digits.
     """
-    found = classifier.from_bytes(secret["model"], settings).predictions(secret["inputs"])
+    found = classifier.from_bytes(secret["model"], settings, classifier.task(secret)).predictions(secret["inputs"])
     return {"inputs": secret["inputs"][(found[None, :] != secret["labels"][:, None]).argmax(axis=1)]}
 
 

@@ -26,7 +26,14 @@ class Settings:
         600, "Images that are kept for the referee; the others are public training images.", minimum=50, maximum=1000
     )
     SPLIT_SEED: int = parameter(
-        1, "Decides which images are hidden; change it for every round.", minimum=0, maximum=2**31 - 1
+        1, "Decides which digits are hidden; change it for every round.", minimum=0, maximum=2**31 - 1
+    )
+    DISTORTION: float = parameter(
+        1.0,
+        "How strongly hidden digits are turned, moved and exposed, so that they cannot be looked up; 0 leaves them as "
+        "they are. An own data set is never distorted.",
+        minimum=0.0,
+        maximum=3.0,
     )
     MIN_CLEAN_ACCURACY: float = parameter(
         0.5, "A defence must classify at least this share of the hidden images correctly.", minimum=0.2, maximum=0.99

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import optimize
 from torch import nn
 
 from app.attacks.evasion.apgd import Apgd, TargetedApgd
 from app.attacks.evasion.auto_attack import AutoAttack
 from app.attacks.evasion.base import Box, FixedBudget, predictions
 from app.attacks.evasion.carlini_wagner import CarliniWagner
+from app.attacks.evasion.fab import Fab, onto_plane
 from app.attacks.evasion.fmn import Fmn
 from app.attacks.evasion.minimum_norm import MinimumNorm
 from app.attacks.evasion.noise import UniformNoise
@@ -31,7 +33,12 @@ BUDGET = (
     Square(queries=150),
     AutoAttack(steps=20, targets=2, queries=50),
 )
-DISTANCE = (Fmn(steps=40), MinimumNorm(steps=15, targets=2, target_steps=10), CarliniWagner(steps=20, stepsize=0.1))
+DISTANCE = (
+    Fmn(steps=40),
+    Fab(steps=10, targets=3),
+    MinimumNorm(steps=15, targets=2),
+    CarliniWagner(steps=20, stepsize=0.1),
+)
 EVERY = [(attack, norm) for attack in (*BUDGET, *DISTANCE) for norm in attack.norms]
 NAMES = [f"{type(attack).__name__}-{getattr(attack, 'loss', '')}-{norm}" for attack, norm in EVERY]
 
@@ -208,6 +215,12 @@ class TestCarliniWagner:
             "stepsize": 0.01,
         }
 
+    def test_its_defaults_find_an_error_for_every_sample(self, task):
+        """Most values of a digit lie at the edges of the box, where the tanh is flat."""
+        found = attacked(CarliniWagner(), task, Norm.L2)
+
+        assert bool((predictions(task.model, found) != task.y).all())
+
     def test_confidence_is_the_margin_of_what_it_finds(self, task):
         found = attacked(CarliniWagner(steps=20, stepsize=0.1, confidence=2.0), task, Norm.L2)
         moved = Norm.L2.distance(found - task.x) > 0
@@ -226,6 +239,70 @@ class TestCarliniWagner:
         assert float(early.median()) == pytest.approx(float(late.median()), rel=0.05)
 
 
+class TestFab:
+    @pytest.mark.parametrize("norm", list(Norm))
+    def test_its_projection_is_the_shortest_step_to_the_plane(self, norm):
+        """Against a linear or quadratic programme that SciPy solves for each row."""
+        generator = torch.Generator().manual_seed(4)
+        slope = torch.randn(12, 7, generator=generator, dtype=torch.float64)
+        slope[:, 2] = 0.0
+        x = torch.rand(12, 7, generator=generator, dtype=torch.float64)
+        reach = torch.where(slope > 0, slope * (1 - x), -slope * x).sum(1)
+        change = reach * torch.linspace(0.05, 0.95, 12, dtype=torch.float64)
+        step = onto_plane(x, slope, change, norm, Box())
+
+        assert bool(((x + step >= -1e-12) & (x + step <= 1 + 1e-12)).all())
+        assert torch.allclose((slope * step).sum(1), change)
+        shortest = [shortest_step(*rows, norm) for rows in zip(x.numpy(), slope.numpy(), change.numpy(), strict=True)]
+        assert norm.distance(step).numpy() == pytest.approx(shortest, rel=1e-4)
+
+    def test_it_goes_to_the_corner_where_the_box_does_not_reach_the_plane(self):
+        x, slope = torch.tensor([[0.5, 0.25]]), torch.tensor([[1.0, -1.0]])
+
+        for norm in Norm:
+            assert onto_plane(x, slope, torch.tensor([9.0]), norm, Box()).tolist() == [[0.5, -0.25]]
+
+    @pytest.mark.parametrize("norm", list(Norm))
+    def test_it_finds_about_what_the_other_searches_find(self, norm, task):
+        distances = [
+            norm.distance(attacked(attack, task, norm) - task.x)[task.right]
+            for attack in (Fab(steps=40), MinimumNorm(steps=40))
+        ]
+
+        assert float(distances[0].mean()) <= 1.05 * float(distances[1].mean())
+
+    def test_random_starts_only_help(self, task):
+        once, twice = (
+            Norm.L2.distance(attacked(Fab(steps=10, targets=2, restarts=count), task, Norm.L2) - task.x)
+            for count in (1, 2)
+        )
+
+        assert bool((twice <= once + 1e-6).all())
+        assert float(twice.sum()) < float(once.sum())
+
+
+def shortest_step(x, slope, change, norm):
+    """The length of the shortest step that changes a linear function by `change` and stays in [0, 1]."""
+    plane = optimize.LinearConstraint(slope[None], change, change)
+    bounds = list(zip(-x, 1.0 - x, strict=True))
+    if norm is Norm.L2:
+        found = optimize.minimize(
+            lambda step: step @ step, x * 0, jac=lambda step: 2 * step, bounds=bounds, constraints=plane,
+            method="SLSQP", options={"ftol": 1e-12, "maxiter": 1000},
+        )  # fmt: skip
+        return float(np.linalg.norm(found.x))
+    # Up and down parts of each value, and for the max norm the bound that all of them share.
+    count = len(x)
+    if norm is Norm.L1:
+        cost, equal, limit, upper = np.ones(2 * count), np.r_[slope, -slope], None, None
+        bounds = [(0, high) for _, high in bounds] + [(0, -low) for low, _ in bounds]
+    else:
+        cost, equal = np.r_[np.zeros(count), 1.0], np.r_[slope, 0.0]
+        limit = np.vstack([np.c_[sign * np.eye(count), -np.ones(count)] for sign in (1, -1)])
+        upper, bounds = np.zeros(2 * count), [*bounds, (0, 1)]
+    return optimize.linprog(cost, limit, upper, equal[None], [change], bounds).fun
+
+
 class TestMinimumDistanceOnALinearModel:
     """The closest error of two classes is known: the margin over the dual norm of the difference of the weights."""
 
@@ -234,6 +311,7 @@ class TestMinimumDistanceOnALinearModel:
         [
             *[(MinimumNorm(), norm, 1.01) for norm in Norm],
             *[(MinimumNorm(targets=0), norm, 1.01) for norm in Norm],
+            *[(Fab(steps=5), norm, 1.01) for norm in Norm],
             *[(Fmn(steps=300, max_stepsize=0.3, min_stepsize=1e-4), norm, 1.01) for norm in Norm],
             (CarliniWagner(steps=200, stepsize=0.001), Norm.L2, 1.02),
         ],

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.errors import InvalidParameters
+from app.errors import InvalidParameters, InvalidUpload
 from app.parameters import describe
+from app.tracks.base import Data, Seat
 from app.tracks.robustness.answer_file import distances
 from app.tracks.robustness.game import Robustness
 from app.tracks.robustness.images import digits, split
@@ -56,6 +57,65 @@ class TestImages:
         assert (digits().pixels.min(), digits().pixels.max()) == (0.0, 1.0)
 
 
+class TestMaterial:
+    def test_hidden_digits_are_distorted_so_that_they_cannot_be_looked_up(self):
+        plain, material = split(LINF)[1], Robustness(LINF, Seat(7)).material
+        known = {image.tobytes() for image in digits().pixels if image.std() > 0}
+        nearest = ((material.hidden.pixels[:100, None] - plain.pixels[None]) ** 2).sum((2, 3, 4)).argmin(1)
+
+        assert not known & {image.tobytes() for image in material.hidden.pixels}
+        assert np.array_equal(material.hidden.labels, plain.labels)
+        assert (material.hidden.pixels.min(), material.hidden.pixels.max()) >= (0.0, 0.9)
+        assert 0.02 < np.abs(material.hidden.pixels - plain.pixels).mean() < 0.1
+        assert (plain.labels[nearest] == plain.labels[:100]).mean() > 0.98
+
+    def test_each_round_has_its_own_and_all_its_teams_the_same(self):
+        first, same, other = (Robustness(LINF, seat).material for seat in (Seat(7, 1), Seat(7, 2), Seat(8, 1)))
+
+        assert np.array_equal(first.hidden.pixels, same.hidden.pixels)
+        assert not np.array_equal(first.hidden.pixels, other.hidden.pixels)
+
+    def test_without_distortion_they_are_the_digits(self):
+        hidden = Robustness(Settings(DISTORTION=0.0)).material.hidden
+
+        assert np.array_equal(hidden.pixels, split(Settings())[1].pixels)
+
+    def test_a_data_set_of_the_round_carries_every_move(self, tmp_path):
+        settings = Settings(INPUTS=20, HIDDEN=50, EPSILON=0.3, MIN_CLEAN_ACCURACY=0.3)
+        track = Robustness(settings, Seat(3), colours(tmp_path, 240))
+        track.check_data()
+        (issued,) = track.write_issue(tmp_path)
+        defence = track.house_defence("undefended", np.random.default_rng(0))
+        track.write_defence(defence, tmp_path / "model.onnx")
+        asked = track.challenge(track.read_defence(tmp_path / "model.onnx"), np.random.default_rng(1))
+        elsewhere = Robustness(settings)
+        answer = elsewhere.adversaries()["pgd"](asked.public, np.random.default_rng(2), "cpu")
+        track.write_answer({5: answer}, tmp_path / "answer.npz")
+        read = elsewhere.read_answer(tmp_path / "answer.npz", {5: asked.public})[5]
+
+        with np.load(issued) as given:
+            public = {image.tobytes() for image in given["images"]}
+        assert not public & {image.tobytes() for image in asked.public["inputs"]}
+        assert asked.public["inputs"].shape == (20, 3, 9, 10)
+        assert track.utility(defence).value > 0.9
+        assert elsewhere.leakage(read, asked.secret, np.random.default_rng(3)).value > 0.5
+        assert elsewhere.leakage(elsewhere.best_answer(asked.secret), asked.secret, np.random.default_rng(3)).value == 1
+
+    def test_a_data_set_that_is_too_small_is_refused(self, tmp_path):
+        with pytest.raises(InvalidUpload, match="twice as many images"):
+            Robustness(Settings(), Seat(), colours(tmp_path, 240)).check_data()
+
+
+def colours(folder, count):
+    """Noisy images (9, 10) that are mostly red, green, blue or grey, with values from 0 to 255."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 4
+    base = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200], [110, 110, 110]])[labels]
+    samples = np.clip(base[:, :, None, None] + rng.normal(0, 30, (count, 3, 9, 10)), 0, 255).astype(np.uint8)
+    np.savez(folder / "colours.npz", samples=samples, labels=labels)
+    return Data("dataset", folder / "colours.npz")
+
+
 class TestGame:
     def test_pages_can_import_it_without_torch_and_scikit_learn(self):
         code = (
@@ -66,8 +126,7 @@ class TestGame:
         subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
     def test_the_challenge_asks_about_hidden_images_only(self):
-        _, hidden = split(LINF)
-        known = {image.tobytes() for image in hidden.pixels}
+        known = {image.tobytes() for image in Robustness(LINF).material.hidden.pixels}
 
         assert {image.tobytes() for image in challenge(LINF).public["inputs"]} <= known
 

@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,11 +8,16 @@ import numpy as np
 
 from app.tracks.robustness.game import Robustness
 
+SCRIPTS = ("train.py", "harden.py", "pgd.py", "attack.py", "opponent.py")
 KIT = Path(__file__).resolve().parents[3] / "attack_defence_test_scripts" / "robustness"
 
 
 def run(script, folder, *options):
-    told = subprocess.run([sys.executable, KIT / script, *options], cwd=folder, check=True, capture_output=True)
+    """Run a copy, isolated, so that a script which needs the platform's own code fails."""
+    for name in SCRIPTS:
+        shutil.copy(KIT / name, folder)
+    hidden = {"PYTHONPATH": "", "PATH": os.environ["PATH"]}
+    told = subprocess.run([sys.executable, script, *options], cwd=folder, check=True, capture_output=True, env=hidden)
     return told.stdout.decode()
 
 

@@ -10,6 +10,9 @@ from torch.func import vmap
 from app.training.losses import Loss, cross_entropy
 from app.training.optimisers import Optimiser
 
+VECTOR = 16
+"""Numbers in a vector register."""
+
 
 @dataclass(frozen=True)
 class Multilayer:
@@ -47,7 +50,8 @@ class Multilayer:
         """The slopes (M, n, out) of the loss by what every layer gives, from that by the logits."""
         found = [slope]
         for (weight, _), taken in zip(self.layers[:0:-1], inputs[:0:-1], strict=True):
-            found.append(torch.bmm(found[-1], weights[weight]).mul_(taken > 0))
+            # ReLU's own backward pass: one pass over the slopes, without a mask.
+            found.append(torch.ops.aten.threshold_backward(torch.bmm(found[-1], weights[weight]), taken, 0.0))
         return found[::-1]
 
     def step(self, optimiser: Optimiser, models: slice, x: Tensor, targets: Tensor, loss: Loss, epoch: int) -> None:
@@ -106,6 +110,15 @@ def _slope(logits: Tensor, targets: Tensor, loss: Loss, epoch: int) -> Tensor:
 
 def _residual(logits: Tensor, y: Tensor) -> Tensor:
     """Softmax - one-hot: the slope (M, n, K) of each record's cross-entropy by its logits."""
-    slope = torch.softmax(logits, dim=2)
+    slope = _softmax(logits)
     places = y[:, :, None]
     return slope.scatter_add_(2, places, torch.full_like(places, -1, dtype=slope.dtype))
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """The probabilities (M, n, K)."""
+    if logits.shape[2] >= VECTOR:
+        return torch.softmax(logits, dim=2)
+    # Torch's own takes six times as long for rows that are shorter than a vector register.
+    shares = (logits - logits.amax(2, keepdim=True)).exp_()
+    return shares.div_(shares.sum(2, keepdim=True))

@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from app.training.recipe import Recipe
@@ -78,15 +80,14 @@ class Adam(Optimiser):
         super().__init__(parameters, recipe)
         self.first = {name: torch.zeros_like(p) for name, p in parameters.items()}
         self.second = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        tensor = next(iter(parameters.values()))
-        self.steps = torch.zeros(len(tensor), dtype=torch.float64, device=tensor.device)
+        self.steps = np.zeros(len(next(iter(parameters.values()))))
 
     def begin(self, models: slice) -> None:
         """Models of different sizes have taken different numbers of steps, so each corrects its own bias."""
-        steps = self.steps[models].add_(1.0)
-        one, two = self.BETAS
-        self._rates = (self.rate / (1.0 - one**steps)).float()
-        self._roots = torch.sqrt(1.0 - two**steps).float()
+        self.steps[models] += 1.0
+        steps = self.steps[models]
+        is_common = bool((steps == steps[0]).all())
+        self._corrections = self._corrected(steps[:1] if is_common else steps)
 
     def move(self, name: str, gradient: Tensor, models: slice) -> None:
         """The moments m and v are moving averages of g and g^2; w = w - rate m / (sqrt v + epsilon), bias-corrected."""
@@ -95,9 +96,19 @@ class Adam(Optimiser):
             gradient = gradient.add(weight, alpha=self.recipe.weight_decay)
         first = self.first[name][models].lerp_(gradient, 1.0 - one)
         second = self.second[name][models].mul_(two).addcmul_(gradient, gradient, value=1.0 - two)
+        rates, roots = self._corrections
+        if len(rates) == 1:
+            scale = second.sqrt().div_(float(roots[0])).add_(self.EPSILON)
+            weight.addcdiv_(first, scale, value=-float(rates[0]))
+            return
         shape = (-1, *[1] * (weight.ndim - 1))
-        scale = second.sqrt().div_(self._roots.reshape(shape)).add_(self.EPSILON)
-        weight.sub_(first.div(scale).mul_(self._rates.reshape(shape)))
+        scale = second.sqrt().div_(torch.from_numpy(roots).to(second).reshape(shape)).add_(self.EPSILON)
+        weight.sub_(first.div(scale).mul_(torch.from_numpy(rates).to(first).reshape(shape)))
+
+    def _corrected(self, steps: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The learning rate, and the root that divides the second moment's, after these numbers of steps."""
+        one, two = self.BETAS
+        return self.rate / (1.0 - one**steps), np.sqrt(1.0 - two**steps)
 
 
 def optimiser(parameters: Weights, recipe: Recipe) -> Optimiser:

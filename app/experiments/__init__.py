@@ -1,9 +1,21 @@
 """The lab: what a person can run outside a round. Cards are listed here; an experiment is imported on first use."""
 
 from app.experiments.base import Card, Experiment
+from app.experiments.federated_protection import CARD as FEDERATED_PROTECTION
+from app.experiments.gradient_leakage import CARD as GRADIENT_LEAKAGE
+from app.experiments.language_training import CARD as LANGUAGE_TRAINING
+from app.experiments.membership_audit import CARD as MEMBERSHIP_AUDIT
 from app.experiments.security_evaluation import CARD as SECURITY_EVALUATION
+from app.experiments.web_corpus import CARD as WEB_CORPUS
 
-CARDS: tuple[Card, ...] = (SECURITY_EVALUATION,)
+CARDS: tuple[Card, ...] = (
+    SECURITY_EVALUATION,
+    WEB_CORPUS,
+    LANGUAGE_TRAINING,
+    MEMBERSHIP_AUDIT,
+    GRADIENT_LEAKAGE,
+    FEDERATED_PROTECTION,
+)
 """Every experiment, in the order in which pages list them."""
 
 

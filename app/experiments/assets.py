@@ -6,6 +6,8 @@ from typing import Any
 
 MANY = 200
 """The most entries of a list among the facts."""
+PREVIEW = 5
+"""Sentences of a corpus among the facts."""
 
 
 def _model(path: Path) -> dict[str, Any]:
@@ -60,10 +62,85 @@ def _dataset(path: Path) -> dict[str, Any]:
     }
 
 
-KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {"model": _model, "dataset": _dataset}
+def _table(path: Path) -> dict[str, Any]:
+    """What a table of labelled records holds."""
+    return _records("table", path)
+
+
+def _sentences(path: Path) -> dict[str, Any]:
+    """What a text of one sentence per line holds."""
+    return _records("sentences", path)
+
+
+def _records(kind: str, path: Path) -> dict[str, Any]:
+    import numpy as np
+
+    from app import record_sets
+
+    found = record_sets.read(kind, path)
+    counts = [] if found.is_text else np.bincount(found.y, minlength=found.classes)[:MANY].tolist()
+    return {
+        "n": len(found),
+        "shape": list(found.shape),
+        "words" if found.is_text else "classes": found.classes,
+        "class_names": list(found.class_names[:MANY]),
+        "class_counts": counts,
+        "feature_names": list(found.feature_names[:MANY]),
+    }
+
+
+def _corpus(path: Path) -> dict[str, Any]:
+    """What a text for a language model holds."""
+    from app.language import corpora
+
+    corpus = corpora.read(path)
+    return {
+        "n": len(corpus),
+        "distinct": len(corpus.distinct),
+        "words": len({word for key in corpus.keys for word in key}),
+        "source": corpus.source,
+        "digest": corpus.digest,
+        "preview": list(corpus.sentences[:PREVIEW]),
+    }
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """How a trained language model came about."""
+    from app.language import checkpoints
+
+    checkpoint = checkpoints.read(path)
+    manifest = checkpoint.manifest
+    return {
+        "corpus": manifest.corpus,
+        "split": manifest.way,
+        "members": len(manifest.members),
+        "others": len(manifest.others),
+        "words": len(checkpoint.vocabulary),
+        "loss": checkpoint.losses[-1] if checkpoint.losses else None,
+        "seed": manifest.seed,
+        **vars(manifest.recipe),
+        "versions": dict(manifest.versions),
+    }
+
+
+KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "model": _model,
+    "dataset": _dataset,
+    "table": _table,
+    "sentences": _sentences,
+    "corpus": _corpus,
+    "checkpoint": _checkpoint,
+}
 """Kind -> a function that reads the file, raises InvalidUpload with every reason, and says what it holds."""
 
-SUFFIXES: dict[str, tuple[str, ...]] = {"model": (".onnx",), "dataset": (".h5", ".hdf5", ".npz")}
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "model": (".onnx",),
+    "dataset": (".h5", ".hdf5", ".npz"),
+    "table": (".csv", ".npz"),
+    "sentences": (".txt",),
+    "corpus": (".txt",),
+    "checkpoint": (".safetensors",),
+}
 """Kind -> how the names of its files end."""
 
 

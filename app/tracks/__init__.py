@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.parameters import parse
-from app.tracks import fingerprinting, robustness
+from app.tracks import fingerprinting, gradient_leakage, membership, robustness
 from app.tracks.base import Card, Data, Seat, Track
 
-CARDS: tuple[Card, ...] = (fingerprinting.CARD, robustness.CARD)
+CARDS: tuple[Card, ...] = (fingerprinting.CARD, robustness.CARD, membership.CARD, gradient_leakage.CARD)
 """Every track, in the order in which pages list them."""
 
 

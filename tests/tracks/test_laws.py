@@ -23,6 +23,8 @@ SMALL = {
         "MAX_UNZIPPED_MB": 20,
     },
     "robustness": {"EPSILON": 0.2, "INPUTS": 60},
+    "gradient_leakage": {"MODEL": "fc2", "BATCHES": 3},
+    "membership": {},
 }
 """Settings of a round that is played within seconds, by track."""
 
@@ -34,11 +36,26 @@ QUICK = {
         "deep-fingerprinting": {"width": 4, "bursts": 96},
         "robust-fingerprinting": {"width": 4, "slots": 96},
     },
+    "gradient_leakage": {
+        "spear": {"samples": 4000, "rounds": 1},
+        "grnn": {"iterations": 100},
+        "inverting-gradients": {"iterations": 200},
+        "grad-inversion": {"iterations": 100, "restarts": 1},
+        "dlg": {"evaluations": 300, "restarts": 0},
+        "idlg": {"evaluations": 300, "restarts": 0},
+    },
     "robustness": {
         "pgd": {"steps": 20, "rel_stepsize": 0.1},
         "apgd": {"steps": 20},
         "carlini-wagner": {"steps": 40, "binary_search_steps": 3, "initial_const": 1.0},
         "square": {"queries": 200},
+    },
+    "membership": {
+        "shadow-models": {"models": 4, "architecture": "perceptron"},
+        "lira-offline": {"models": 4, "architecture": "perceptron"},
+        "rmia": {"models": 4, "architecture": "perceptron"},
+        "meta-calibrated": {"models": 4, "architecture": "perceptron", "trees": 40},
+        "white-box-gradients": {"models": 2, "attack_epochs": 20},
     },
 }
 """Hyperparameters that make an adversary quick, by track and adversary; the others play with their defaults."""

@@ -1,5 +1,6 @@
 """The house's adversaries, run on every accepted defence."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,22 +115,24 @@ def worst(defence: Defence) -> ReferenceResult | None:
     return max(scored, key=lambda row: row.leakage or 0.0, default=None)
 
 
-def cards(track: str) -> Mapping[str, AdversaryCard]:
-    """The adversaries of a track by slug, the cheapest first; empty while they cannot be asked.
+def cards(track: str, row: Round | None = None) -> Mapping[str, AdversaryCard]:
+    """The adversaries of a track, or of a round of it, by slug, the cheapest first; empty while they cannot be asked.
 
     A child process is asked once, because adversaries load libraries that the web processes do without.
     """
     try:
-        known: dict[str, AdversaryCard] = _memo.get(track, math.inf, lambda: _described(track))
+        settings, kind = (row.track_settings, row.data.kind if row.data else "") if row else ({}, "")
+        asked = {"track": track, "settings": settings, "kind": kind}
+        known: dict[str, AdversaryCard] = _memo.get(json.dumps(asked), math.inf, lambda: _described(asked))
     except (sandbox.SandboxError, InvalidUpload):
         current_app.logger.exception("The adversaries of %s cannot be described", track)
         return {}
     return known
 
 
-def _described(track: str) -> dict[str, AdversaryCard]:
+def _described(asked: dict[str, Any]) -> dict[str, AdversaryCard]:
     with files.workspace() as folder:
-        told = sandbox.run("app.tracks.referee:describe_adversaries", {"track": track}, folder, files.check_limits())
+        told = sandbox.run("app.tracks.referee:describe_adversaries", asked, folder, files.check_limits())
     return {
         slug: AdversaryCard(card["title"], card["source"], tuple(card["parameters"])) for slug, card in told.items()
     }

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from flask import current_app
@@ -17,7 +18,7 @@ from app.parameters import Parameter, as_json, describe, parse
 from app.rules.phases import Phase, Timetable, timetable
 from app.rules.settings import RoundRules
 from app.services import audit, datasets, mails, queue, teams
-from app.tracks.base import Track
+from app.tracks.base import Data, Seat, Track
 
 OPENING = {Phase.DEFENCE, Phase.ATTACK, Phase.BOTH}
 """Phases that open a round and so freeze its settings."""
@@ -47,8 +48,9 @@ def phase(row: Round, moment: datetime | None = None) -> Timetable:
 
 
 def track(row: Round) -> Track:
-    """The round's game with the round's settings."""
-    return tracks.game(row.track, row.track_settings)
+    """The round's game with its settings, to ask what it offers; its data set is known by its kind only."""
+    data = Data(row.data.kind, Path()) if row.data else None
+    return tracks.game(row.track, row.track_settings, Seat(row.seed), data)
 
 
 def rules(row: Round) -> RoundRules:

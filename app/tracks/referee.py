@@ -14,7 +14,7 @@ import numpy as np
 
 from app import bundles, devices, sandbox
 from app.parameters import describe
-from app.tracks import card, game
+from app.tracks import game
 from app.tracks.base import Bundle, Data, Score, Seat, Track
 
 PUBLIC, SECRET, DOWNLOAD, ISSUE = "public.npz", "secret.npz", "download.zip", "issue.zip"
@@ -105,8 +105,12 @@ def make_house_defence(folder: Path, place: Place, name: str, seed: int, upload:
     return {"file": path.name}
 
 
-def describe_adversaries(folder: Path, track: str) -> dict[str, Any]:
-    """Title, source and parameters of every adversary of a track, by slug: asked of a child, which may load torch."""
+def describe_adversaries(folder: Path, track: str, settings: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Title, source and parameters of every adversary of a round with these settings and this kind of data, by slug.
+
+    Asked of a child, which may load torch.
+    """
+    played = game(track, settings, data=Data(kind, folder) if kind else None)
     return {
         slug: {
             "title": adversary.title,
@@ -116,7 +120,7 @@ def describe_adversaries(folder: Path, track: str) -> dict[str, Any]:
                 for field in describe(type(adversary))
             ],
         }
-        for slug, adversary in card(track).load()().adversaries().items()
+        for slug, adversary in played.adversaries().items()
     }
 
 

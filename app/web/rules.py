@@ -64,7 +64,7 @@ def track(slug: str) -> str:
         row=row,
         text=_text(slug),
         settings=_settings(row) if row else [],
-        adversaries=references.cards(slug),
+        adversaries=references.cards(slug, row),
         cards=tracks.CARDS,
     )
 

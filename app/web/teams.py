@@ -111,7 +111,7 @@ def _house(defence: Defence | None) -> dict[str, Any]:
     is_done = all(result.status.final for result in defence.references)
     return {
         "defence": defence,
-        "adversaries": references.cards(defence.round.track),
+        "adversaries": references.cards(defence.round.track, defence.round),
         "leakages": {one.id: references.leakage(one) for one in defence.references if one.leakage is not None},
         "costs": drawings(defence.figures),
         "worst": worst,
@@ -149,7 +149,7 @@ def adversary(name: str, adversary: str) -> str:
         row=row,
         card=tracks.card(row.track),
         result=result,
-        adversaries=references.cards(row.track),
+        adversaries=references.cards(row.track, row),
         others=[one.adversary for one in result.defence.references],
         drawings=drawings(result.figures),
         pictures=[index for index, figure in enumerate(result.figures) if figure["kind"] == "heatmap"],

@@ -56,7 +56,8 @@ class TestCards:
         references._memo.clear()
         assert real_cards("fingerprinting")["blind"].title == "Blind guess"
         real_cards("fingerprinting")
-        assert asked == [("app.tracks.referee:describe_adversaries", {"track": "fingerprinting"})]
+        wanted = {"track": "fingerprinting", "settings": {}, "kind": ""}
+        assert asked == [("app.tracks.referee:describe_adversaries", wanted)]
         references._memo.clear()
 
     def test_pages_do_without_while_it_cannot_be_asked(self, app, monkeypatch):

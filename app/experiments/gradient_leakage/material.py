@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app import record_sets
 from app.errors import InvalidUpload, Reason
 
-PUBLIC, WINDOW, SIDE, CLASSES = 400, 96, 32, 10
+PUBLIC, WINDOW, SIDE, STRIPS, CLASSES = 400, 96, 32, 6, 10
 MOST_PUBLIC = 2000
 
 
@@ -64,31 +64,28 @@ def _scaled(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _photographs(needed: int, rng: np.random.Generator) -> Material:
-    """Private crops of the right halves of two photographs, public ones of the left halves, with random labels.
+    """Private and public crops of alternating strips of two photographs, with random labels.
 
     What a crop shows is not what its label says, which is of no concern to a gradient of an untrained network.
     """
-    parts = {side: (crops(side, count, rng), rng.integers(CLASSES, size=count)) for side, count in
-             (("right", needed), ("left", PUBLIC))}  # fmt: skip
-    return Material(*parts["right"], *parts["left"], CLASSES)
+    private, public = ((crops(first, count, rng), rng.integers(CLASSES, size=count)) for first, count in
+                       ((0, needed), (1, PUBLIC)))  # fmt: skip
+    return Material(*private, *public, CLASSES)
 
 
-def crops(side: str, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(count, 3, 32, 32): windows of 96 x 96 pixels of one half of the photographs that come with scikit-learn.
+def crops(first: int, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(count, 3, 32, 32): windows of 96 x 96 pixels of the photographs that come with scikit-learn.
 
-    They are reduced by the mean of 3 x 3 pixels.
+    They lie within every second upright strip, counted from `first`, and are reduced by the mean of 3 x 3 pixels.
     """
     from sklearn.datasets import load_sample_images
 
-    halves, found = [_half(image, side) for image in load_sample_images().images], []
+    pictures, found = load_sample_images().images, []
     for number in range(count):
-        picture = halves[number % len(halves)]
-        top, left = (int(rng.integers(length - WINDOW)) for length in picture.shape[:2])
+        picture = pictures[number % len(pictures)]
+        width = picture.shape[1] // STRIPS
+        strip = first + 2 * int(rng.integers(STRIPS // 2))
+        top, left = int(rng.integers(len(picture) - WINDOW)), strip * width + int(rng.integers(width - WINDOW))
         window = picture[top : top + WINDOW, left : left + WINDOW].astype(np.float32) / 255.0
         found.append(window.reshape(SIDE, WINDOW // SIDE, SIDE, WINDOW // SIDE, 3).mean(axis=(1, 3)))
     return np.ascontiguousarray(np.stack(found).transpose(0, 3, 1, 2))
-
-
-def _half(picture: NDArray, side: str) -> NDArray:
-    middle = picture.shape[1] // 2
-    return picture[:, middle:] if side == "right" else picture[:, :middle]

@@ -9,11 +9,11 @@ ATTACKS = MappingProxyType(
         "embedding": "embedding:EmbeddingInversion",
         "dlg": "dlg:Dlg",
         "idlg": "idlg:Idlg",
-        "ig": "ig:Ig",
+        "ig": "ig:InvertingGradients",
         "grad-inversion": "grad_inversion:GradInversion",
         "grnn": "grnn:Grnn",
         "ggl": "ggl:Ggl",
-        "cpa": "cpa:Cpa",
+        "cpa": "cpa:CocktailParty",
         "rtf": "rtf:RobbingTheFed",
         "dlf": "dlf:Dlf",
     }
@@ -38,7 +38,7 @@ SCRIPTS: MappingProxyType[str, dict[str, object]] = MappingProxyType(
         "ig_multi": {
             "attack": "ig", "model": "cnn", "victims": 1, "records": 10, "local_epochs": 5, "learning_rate": 1e-4,
         },
-        "rtf": {"attack": "rtf", "model": "cnn", "victims": 1, "records": 64, "local_epochs": 0},
+        "rtf": {"attack": "rtf", "model": "cnn", "victims": 1, "records": 64, "local_epochs": 0, "bins": 100},
         "ggl": {"attack": "ggl", "model": "resnet18", "victims": 10, "records": 1, "local_epochs": 0},
         "grnn": {"attack": "grnn", "model": "cnn", "victims": 10, "records": 4, "local_epochs": 0},
         "cpa": {"attack": "cpa", "model": "fc2", "victims": 1, "records": 50, "local_epochs": 0},

@@ -29,6 +29,7 @@ class Parameters:
     )
     attack: str = parameter("idlg", "The attack.", choices=tuple(ATTACKS))
     iterations: int = parameter(0, "Iterations of the attack; 0: its own default.", minimum=0, maximum=200_000)
+    bins: int = parameter(128, "rtf: bins of the layer that a malicious server inserts.", minimum=2, maximum=4096)
     model: str = parameter("lenet", "The architecture.", choices=MODELS)
     warm_up: int = parameter(0, "Passes over public records before the attack; 0: untrained.", minimum=0, maximum=100)
     data: str = parameter(
@@ -113,7 +114,7 @@ LAYOUT = Layout(
         Group("What is shared", ("local_epochs", "local_batch", "learning_rate", "labels", "warm_up")),
         Group("Protection", ("defence", "strength", "adaptive")),
         Group("Decay curve", ("axis", "points")),
-        Group("Budget", ("iterations",), is_folded=True),
+        Group("Budget", ("iterations", "bins"), is_folded=True),
         Group(
             "Federation",
             ("clients", "rounds", "partition", "beta", "momentum", "weight_decay", "decay"),

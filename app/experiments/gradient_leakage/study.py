@@ -16,6 +16,7 @@ from torch.nn import functional
 from app import reconstruction_metrics
 from app.attacks.gradients import networks
 from app.attacks.gradients.base import GradientAttack, LocalTraining, Observation, Progress, Reconstruction, Unsuited
+from app.attacks.gradients.imprint import edges, imprinted
 from app.defences.gradients import DEFENCES, Client, GradientDefence, Steps
 from app.errors import InvalidUpload, Reason
 from app.experiments.gradient_leakage.material import Material
@@ -82,6 +83,9 @@ def network(material: Material, parameters: Parameters, rng: np.random.Generator
         raise InvalidUpload([Reason(rule, str(error), "Choose another model or other records.")]) from error
     if parameters.warm_up:
         _warm_up(made, material, parameters.warm_up, rng, device)
+    if parameters.attack == "rtf":
+        # The server of this attack is malicious: it puts a layer of its own before the model.
+        made = imprinted(made, material.shape, edges(parameters.bins, torch.tensor(material.public_x, device=device)))
     return made.requires_grad_(False)
 
 

@@ -1,0 +1,161 @@
+"""The Cocktail Party Attack: records told apart as voices are, by their statistical independence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.attacks.gradients.analytic import first_linear
+from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, Unsuited, silent
+from app.attacks.gradients.mixtures import sources
+from app.attacks.gradients.scaling import as_gradient, denormalised
+from app.parameters import parameter
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """The centred gradient as `records` uncorrelated rows of variance one."""
+
+    rows: Tensor
+    """(B, d)."""
+    offset: Tensor
+    """(B,): the whitened mean, which centring took away."""
+
+
+@dataclass(frozen=True)
+class CocktailParty(GradientAttack):
+    """Unmix the gradient of the first linear layer into independent images."""
+
+    title: ClassVar[str] = "Cocktail Party Attack"
+    source: ClassVar[str] = (
+        "Kariyappa, Guo, Maeng, Xiong, Suh, Qureshi and Lee, 2023, ICML (eq. 7: negentropy, decorrelation and total "
+        "variation). Variant of the house: `eigh` of the covariance, a warm start by FastICA (Hyvärinen, 1999), and "
+        "sign and scale by the gradient of the bias, which the published attack leaves to the evaluation."
+    )
+
+    iterations: int = parameter(1500, "Steps of Adam.", minimum=0, maximum=100_000)
+    learning_rate: float = parameter(1e-3, "Rate of Adam.", minimum=1e-6, maximum=1.0)
+    decorrelation: float = parameter(1.47, "Weight of the decorrelation.", minimum=0.0, maximum=1e3)
+    temperature: float = parameter(12.4, "Sharpness of the decorrelation.", minimum=0.1, maximum=100.0)
+    variation: float = parameter(3.1, "Weight of the total variation.", minimum=0.0, maximum=1e3)
+    warm_start: int = parameter(
+        100, "Iterations of FastICA first; 0 starts from the whitened rows.", minimum=0, maximum=10_000
+    )
+
+    def __call__(
+        self,
+        observations: Sequence[Observation],
+        rng: np.random.Generator,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> list[Reconstruction]:
+        """All observations of one size at once."""
+        mixed = [self._mixture(each, device) for each in observations]
+        whitened = [whiten(weight, each.records) for (weight, _), each in zip(mixed, observations, strict=True)]
+        results: list[Reconstruction] = []
+        for place, (observation, white) in enumerate(zip(observations, whitened, strict=True)):
+            unmixing, loss = self.unmix(white, observation.input_shape, rng)
+            voices = unmixing @ white.rows + (unmixing @ white.offset)[:, None]
+            inputs, score = upright(voices, *mixed[place]), loss
+            inputs = denormalised(observation, inputs.reshape(-1, *observation.input_shape))
+            results.append(_reconstruction(observation, inputs, score))
+            progress((place + 1) / len(observations))
+        return results
+
+    def _mixture(self, observation: Observation, device: str) -> tuple[Tensor, Tensor]:
+        layer = first_linear(observation)
+        gradient = as_gradient(observation, device, torch.float64)
+        weight, bias = gradient[layer.weight], gradient[str(layer.bias)]
+        if observation.records > min(weight.shape):
+            raise Unsuited(f"a layer of {weight.shape[0]} neurons cannot tell {observation.records} records apart")
+        return weight, bias
+
+    def unmix(self, white: Whitened, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Tensor, float]:
+        """(B, B): the rows that unmix best, of length one, and the loss."""
+        rows, offset = white.rows.float(), white.offset.float()
+        start = fast_ica(rows, self.warm_start, rng).requires_grad_(True)
+        optimiser = torch.optim.Adam([start], lr=self.learning_rate)
+        loss = torch.zeros(())
+        for _ in range(self.iterations):
+            optimiser.zero_grad()
+            with torch.enable_grad():
+                loss = self._loss(start, rows, offset, shape)
+                loss.backward()
+            optimiser.step()
+        unmixing = torch.nn.functional.normalize(start.detach(), dim=1)
+        return unmixing.double(), float(loss.detach())
+
+    def _loss(self, start: Tensor, rows: Tensor, offset: Tensor, shape: tuple[int, ...]) -> Tensor:
+        unmixing = torch.nn.functional.normalize(start, dim=1)
+        voices = unmixing @ rows
+        # log cosh without overflow.
+        cosh = voices.abs() + torch.nn.functional.softplus(-2.0 * voices.abs()) - 0.6931471805599453
+        negentropy = cosh.mean(1).square().mean()
+        alike = (unmixing @ unmixing.T).abs() - torch.eye(len(rows), device=rows.device)
+        decorrelation = (torch.exp(self.temperature * alike.clamp_min(0)) - 1.0).mean()
+        loss = self.decorrelation * decorrelation - negentropy
+        if self.variation and len(shape) == 3:
+            images = (voices + (unmixing @ offset)[:, None]).reshape(-1, *shape)
+            loss = loss + self.variation * _variation(images)
+        return loss
+
+
+def whiten(weight: Tensor, records: int) -> Whitened:
+    """The gradient (m, d) reduced to its `records` strongest principal directions of variance one."""
+    mean = weight.mean(1, keepdim=True)
+    centred = weight - mean
+    values, vectors = torch.linalg.eigh(centred @ centred.T / weight.shape[1])
+    values, vectors = values[-records:], vectors[:, -records:]
+    matrix = (vectors / values.clamp_min(1e-14 * values[-1]).sqrt()).T
+    return Whitened(matrix @ centred, (matrix @ mean)[:, 0])
+
+
+def fast_ica(rows: Tensor, iterations: int, rng: np.random.Generator) -> Tensor:
+    """(B, B) orthogonal: the symmetric fixed point of FastICA with tanh, for whitened rows (B, d)."""
+    count, size = rows.shape
+    if not iterations:
+        return torch.eye(count, dtype=rows.dtype, device=rows.device)
+    start = torch.tensor(rng.standard_normal((count, count)), dtype=rows.dtype, device=rows.device)
+    unmixing = _orthogonal(start)
+    for _ in range(iterations):
+        bent = torch.tanh(unmixing @ rows)
+        moved = bent @ rows.T / size - (1.0 - bent.square()).mean(1)[:, None] * unmixing
+        moved = _orthogonal(moved)
+        still = float((moved * unmixing).sum(1).abs().min())
+        unmixing = moved
+        if still > 1.0 - 1e-5:
+            break
+    return unmixing
+
+
+def upright(voices: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The voices (B, d) with the sign and scale that explain the gradient of the bias.
+
+    With G = A V for the voices V, the records are diag(s) V, and the gradient of the bias is A (1 / s).
+    """
+    mixing = sources(voices.T, weight.T).T
+    inverse = sources(mixing, bias[:, None])[:, 0]
+    # A voice that the bias hardly hears would get any size: scales stay within a factor of ten of the typical one.
+    typical = inverse.abs().median().clamp_min(1e-300)
+    inverse = torch.where(inverse < 0, -1.0, 1.0) * inverse.abs().clamp(0.1 * typical, 10.0 * typical)
+    return voices / inverse[:, None]
+
+
+def _orthogonal(matrix: Tensor) -> Tensor:
+    """The nearest orthogonal matrix."""
+    left, _, right = torch.linalg.svd(matrix)
+    return left @ right
+
+
+def _variation(images: Tensor) -> Tensor:
+    """The mean absolute differences of neighbours, along both sides, of images (n, C, H, W)."""
+    return (images.diff(dim=3)).abs().mean() + (images.diff(dim=2)).abs().mean()
+
+
+def _reconstruction(observation: Observation, inputs: Tensor, score: float) -> Reconstruction:
+    found = inputs.clamp(observation.low, observation.high).float()
+    labels = torch.full((observation.records,), -1, dtype=torch.int64, device=found.device)
+    return Reconstruction(found, labels, score, (), "sign and scale by the gradient of the bias")

@@ -1,0 +1,73 @@
+"""Deep leakage from gradients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, silent
+from app.attacks.gradients.distances import LAYERS, Distance
+from app.attacks.gradients.matching import Matching
+from app.attacks.gradients.search import QuasiNewton, generator, solve
+from app.attacks.gradients.simulate import one_hot
+from app.attacks.gradients.victims import Victims
+from app.parameters import parameter
+
+
+@dataclass(frozen=True)
+class Dlg(GradientAttack):
+    """Search for inputs and labels whose gradient, or update, is the one that was shared."""
+
+    title: ClassVar[str] = "Deep leakage from gradients"
+    source: ClassVar[str] = (
+        "Zhu, Liu and Han, 2019, NeurIPS, algorithm 1: squared distance, L-BFGS, soft labels. With a check of every "
+        "step, the first layers weighted up, several starts, and an update matched by simulating the client's steps."
+    )
+
+    evaluations: int = parameter(
+        5000, "Gradients that one start may evaluate (the paper: 300 times up to 25).", minimum=20, maximum=1_000_000
+    )
+    restarts: int = parameter(4, "Further starts for victims whose own loss is not small yet.", minimum=0, maximum=1000)
+    trial: int = parameter(
+        300, "Evaluations after which a start with a high loss is given up.", minimum=20, maximum=1_000_000
+    )
+    hopeless: float = parameter(
+        2e-3, "The loss that is high, as a share of the squared length of the gradient.", minimum=0.0, maximum=1e6
+    )
+    solved: float = parameter(3e-9, "The loss at which a victim is done.", minimum=0.0, maximum=1.0)
+    history: int = parameter(60, "Steps that L-BFGS remembers.", minimum=1, maximum=1000)
+    spread: float = parameter(
+        0.1, "Deviation of the start around the middle of the range.", minimum=0.0, maximum=10.0, unit="ranges"
+    )
+    layers: str = parameter(
+        "early", "Weights of the layers: equal as in the paper, or more for early ones.", choices=tuple(LAYERS)
+    )
+
+    def __call__(
+        self,
+        observations: Sequence[Observation],
+        rng: np.random.Generator,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> list[Reconstruction]:
+        """One reconstruction for each observation; known labels are used."""
+
+        def method(victims: Victims) -> list[Reconstruction]:
+            search = QuasiNewton(
+                self.evaluations, self.history, self.restarts, self.trial, self.hopeless, self.solved, self.spread
+            )
+            matching = Matching(victims, Distance("l2", self.layers))
+            best = search(matching, self.known(victims, rng), generator(rng, device), progress)
+            return best.reconstructions(victims)
+
+        return solve(observations, device, method)
+
+    def known(self, victims: Victims, rng: np.random.Generator) -> Tensor | None:
+        """(V, B, K): labels that need not be searched for."""
+        if victims.first.labels is None:
+            return None
+        labels = [one.labels for one in victims.observations if one.labels is not None]
+        return one_hot(torch.stack(labels), victims.first.classes).to(victims.mean)

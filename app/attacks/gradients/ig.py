@@ -1,0 +1,101 @@
+"""Inverting gradients: the direction of the gradient is matched, not its length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, silent
+from app.attacks.gradients.distances import KINDS, LAYERS, Distance
+from app.attacks.gradients.labels import recover
+from app.attacks.gradients.matching import Matching
+from app.attacks.gradients.priors import total_variation
+from app.attacks.gradients.search import Prior, SignedAdam, generator, solve
+from app.attacks.gradients.simulate import one_hot
+from app.attacks.gradients.victims import Victims
+from app.parameters import parameter
+
+
+@dataclass(frozen=True)
+class InvertingGradients(GradientAttack):
+    """Turn the dummy gradient, or update, into the direction of the shared one, for smooth images in the box."""
+
+    title: ClassVar[str] = "Inverting gradients"
+    source: ClassVar[str] = (
+        "Geiping, Bauermeister, Droege and Moeller, 2020, NeurIPS, eq. 4: cosine and total variation, signed Adam; "
+        "section 5 for updates of several local steps. Labels are read first, the rate follows a half cosine."
+    )
+
+    iterations: int = parameter(1500, "Steps of each start (the paper: 4,800).", minimum=1, maximum=1_000_000)
+    restarts: int = parameter(0, "Further starts, all at once.", minimum=0, maximum=1000)
+    rate: float = parameter(0.1, "Learning rate of Adam.", minimum=1e-6, maximum=100.0)
+    variation: float = parameter(0.05, "Weight of the total variation.", minimum=0.0, maximum=100.0)
+    schedule: str = parameter(
+        "cosine", "How the rate falls: in three steps as in the paper, or along a half cosine.",
+        choices=("steps", "cosine"),
+    )  # fmt: skip
+    labels: str = parameter(
+        "read", "Labels are read from the last layer, or searched for together with the inputs.",
+        choices=("read", "joint"),
+    )  # fmt: skip
+    distance: str = parameter("cosine", "What is made small.", choices=tuple(KINDS))
+    layers: str = parameter("equal", "Weights of the layers in it.", choices=tuple(LAYERS))
+    start: str = parameter("normal", "Starts are normal in model space, or uniform.", choices=("normal", "uniform"))
+    patience: int = parameter(
+        0, "Iterations without a better loss that end the search; 0 never does.", minimum=0, maximum=1_000_000
+    )
+    compiled: bool = parameter(False, "Compile the objective where there is a compiler; the result is the same.")
+
+    def __call__(
+        self,
+        observations: Sequence[Observation],
+        rng: np.random.Generator,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> list[Reconstruction]:
+        """One reconstruction for each observation; known labels are used."""
+
+        def method(victims: Victims) -> list[Reconstruction]:
+            return self.search(victims, rng).run(progress=progress).result().reconstructions(victims)
+
+        return solve(observations, device, method)
+
+    def search(self, victims: Victims, rng: np.random.Generator) -> SignedAdam:
+        """The search at its beginning, which can be run in parts."""
+        device = victims.mean.device
+        index = torch.arange(len(victims), device=device).repeat_interleave(1 + self.restarts)
+        draw = generator(rng, device)
+        return SignedAdam(
+            matching=Matching(victims, Distance(self.distance, self.layers), self.compiled),
+            index=index,
+            x=self._starts(victims, len(index), draw),
+            y=self._labels(victims, index, rng, draw),
+            iterations=self.iterations,
+            rate=self.rate,
+            schedule=self.schedule,
+            joint=self.labels == "joint" and victims.first.labels is None,
+            priors=self.priors(victims, index),
+            patience=self.patience,
+        )
+
+    def priors(self, victims: Victims, index: Tensor) -> Sequence[tuple[float, Prior]]:
+        """Penalties and their weights."""
+        return [(self.variation, total_variation)] if self.variation else []
+
+    def _starts(self, victims: Victims, count: int, draw: torch.Generator) -> Tensor:
+        shape, like = (count, victims.first.records, *victims.first.input_shape), victims.mean
+        if self.start == "normal":
+            return torch.randn(shape, generator=draw, device=like.device, dtype=like.dtype)
+        low, high = victims.box
+        return low + (high - low) * torch.rand(shape, generator=draw, device=like.device, dtype=like.dtype)
+
+    def _labels(self, victims: Victims, index: Tensor, rng: np.random.Generator, draw: torch.Generator) -> Tensor:
+        like, first = victims.mean, victims.first
+        if self.labels == "joint" and first.labels is None:
+            shape = (len(index), first.records, first.classes)
+            return torch.randn(shape, generator=draw, device=like.device, dtype=like.dtype)
+        found = torch.stack([recover(one, rng) for one in victims.observations]).to(like.device)
+        return one_hot(found, first.classes).to(like)[index]

@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+import torch
+
+from app.attacks.gradients.base import Unsuited
+from app.attacks.gradients.embedding import EmbeddingInversion
+from app.attacks.gradients.networks import build
+from tests.attacks.gradients.exact_victims import matched, mlp, observed, victim
+
+
+class TestEmbeddingInversion:
+    def test_it_finds_the_images_behind_exact_features(self):
+        observation, x, y = victim(build("lenet_relu", (3, 16, 16), 10, np.random.default_rng(1)), 3, 1)
+        found = EmbeddingInversion(iterations=300)([observation], np.random.default_rng(0))[0]
+        psnr, labels = matched(found, x, y)
+
+        assert "certified" in found.note
+        assert labels == 1.0
+        assert psnr.mean() > 15
+        assert found.trace[-1] < found.trace[0] / 10
+
+    def test_it_refuses_table_rows(self):
+        rows = torch.rand(2, 20, generator=torch.Generator().manual_seed(0))
+
+        with pytest.raises(Unsuited, match="images only"):
+            EmbeddingInversion()([observed(mlp(16, inputs=20), rows, torch.tensor([0, 1]))], np.random.default_rng(0))

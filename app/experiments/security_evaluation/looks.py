@@ -82,7 +82,7 @@ def _classes(arrays: Arrays, sample: int, size: int, title: str) -> Figure:
     label = int(arrays["labels"][sample])
     labels = [f"{name(one)} (the label)" if one == label else name(one) for one in classes]
     bars = {"labels": labels, "values": shares.astype(float).tolist()}
-    return Figure("bars", title, "Probability", "Class", bars, "The most probable ones, at most ten.")
+    return Figure("bars", title, "Class", "Probability", bars, "The most probable ones, at most ten.")
 
 
 def _paths(arrays: Arrays, sample: int, size: int) -> tuple[Figure, ...]:

@@ -21,7 +21,7 @@ from app.services import jobs as service
 ELSEWHERE = {"Location": {"description": "Where to ask instead.", "schema": {"type": "string"}}}
 
 
-SLUGS = ("federated-protection", "gradient-leakage")
+SLUGS = ("federated-protection", "gradient-leakage", "imitation", "generator-training")
 """The experiments that have one."""
 
 

@@ -22,6 +22,12 @@ Everything that the pages of the site do, as JSON.
 `POST /api/tokens`; its secret is shown once. A browser that is logged in on the site may use its session instead, and
 then sends the header `X-CSRFToken` with everything that changes something.
 
+**Accounts** are registered, confirmed and given a new password under `/api/accounts` and `/api/me/password`. Whatever
+takes a password or sends a link, `POST /api/tokens` among it, is counted by address together with its page, so that a
+program has no more tries than a person. Nobody deletes an account or changes its name or address by themselves, on the
+pages or here: the course knows people by them, and what a team did must stay. The teaching staff changes the address or
+deactivates the account (`PATCH /api/admin/users/{username}`).
+
 **What goes wrong** is always `application/problem+json` (RFC 9457), with `errors` by field where fields are wrong.
 
 **Lists** come in pages: `page` and `page_size`, the total in `X-Pagination`, the other pages in `Link`.

@@ -87,6 +87,6 @@ def listing(inner: Any, description: str) -> fields.List:
     return fields.List(inner, metadata={"description": description})
 
 
-def address(description: str, example: str) -> fields.Email:
+def address(description: str, example: str, **options: Any) -> fields.Email:
     """An e-mail address."""
-    return fields.Email(validate=validate.Length(max=254), metadata=_metadata(description, example))
+    return fields.Email(validate=validate.Length(max=254), metadata=_metadata(description, example), **options)

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from flask import current_app, url_for
+from flask import url_for
 
 from app.api import auth
 from app.api.auth import me
 from app.api.blueprint import Access, Resource
+from app.api.limits import as_on_page
+from app.api.schemas.accounts import PasswordChangeSchema
 from app.api.schemas.teams import MadeTokenSchema, MeSchema, NewTokenSchema, TokenSchema
 from app.errors import Forbidden
-from app.extensions import limiter
 from app.models import ApiToken, Team, UploadKind
 from app.services import accounts, rounds, teams, tokens, uploads
 from app.services.tokens import Scope
@@ -24,7 +25,8 @@ def show() -> dict[str, Any]:
     """The person, team and token behind this request."""
     user, team, token = me(), teams.of(me()), auth.caller().token
     about = {name: getattr(user, name) for name in ("username", "email", "sciper", "is_admin", "created_at")}
-    return {**about, "team": team, "token": _shown(token) if token else None, "uploads_left": _left(team)}
+    about |= {"team": team, "memberships": user.memberships}
+    return {**about, "token": _shown(token) if token else None, "uploads_left": _left(team)}
 
 
 def _left(team: Team | None) -> dict[str, int] | None:
@@ -35,6 +37,15 @@ def _left(team: Team | None) -> dict[str, int] | None:
     return {kind.value: max(0, uploads.remaining(team, row, kind)) for kind in kinds}
 
 
+@blueprint.route("/me/password", methods=["PUT"])
+@as_on_page("accounts.password")
+@blueprint.arguments(PasswordChangeSchema)
+@blueprint.response(204)
+def change_password(values: dict[str, Any]) -> None:
+    """Set a new password, knowing the current one; every session and token ends, the one that was sent among them."""
+    accounts.change_password(me(), values["current"], values["password"])
+
+
 @blueprint.route("/tokens")
 @blueprint.response(200, TokenSchema(many=True))
 def everyone() -> list[dict[str, Any]]:
@@ -43,7 +54,7 @@ def everyone() -> list[dict[str, Any]]:
 
 
 @login.route("/tokens", methods=["POST"])
-@limiter.limit(lambda: current_app.config["LOGIN_RATE_LIMIT"])
+@as_on_page("accounts.login")
 @login.arguments(NewTokenSchema)
 @login.response(201, MadeTokenSchema, headers={"Location": {"schema": {"type": "string"}}})
 def create(values: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:

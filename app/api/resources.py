@@ -6,6 +6,7 @@ from flask import current_app
 from flask_smorest import Blueprint
 
 from app.api import (
+    accounts,
     assets,
     attacks,
     audits,
@@ -32,8 +33,10 @@ from app.api.blueprint import Resource, tag_answer
 from app.extensions import limiter
 
 RESOURCES: tuple[Resource, ...] = (
+    accounts.blueprint,
     me.login,
     me.blueprint,
+    accounts.profiles,
     tracks.blueprint,
     rounds.blueprint,
     teams.blueprint,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from flask import current_app
+
 from app.api import auth
 from app.api.auth import me
 from app.api.blueprint import Resource
@@ -98,5 +100,6 @@ def full(team: Team) -> dict[str, Any]:
             {"username": one.user.username, **{name: getattr(one, name) for name in names}} for one in history
         ]
     if members[:1] == [me()]:
-        shown["invitation"] = teams.invitation(me())
+        token = teams.invitation(me())
+        shown |= {"invitation": token, "invitation_link": f"{current_app.config['PUBLIC_URL']}/team/join/{token}"}
     return shown

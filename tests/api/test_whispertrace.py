@@ -45,7 +45,9 @@ class TestCorpora:
         assert "content" not in listed
 
     def test_sentences_are_pasted(self, app, client, token):
-        made = client.post("/api/corpora", headers=token, json={"text": "One two three.\nFour five six.", "name": "own"})
+        made = client.post(
+            "/api/corpora", headers=token, json={"text": "One two three.\nFour five six.", "name": "own"}
+        )
         assert made.status_code == 201
         assert made.json["content"] == "\nOne two three.\nFour five six."
 
@@ -153,7 +155,8 @@ class TestAudits:
 
 class TestWebCorpora:
     @pytest.mark.parametrize(
-        "url", ["http://127.0.0.1:1/", "http://169.254.169.254/latest/meta-data/", "http://[::1]/", "file:///etc/passwd"]
+        "url",
+        ["http://127.0.0.1:1/", "http://169.254.169.254/latest/meta-data/", "http://[::1]/", "file:///etc/passwd"],
     )
     def test_what_is_not_public_is_refused_with_the_reason(self, app, client, token, url):
         made = client.post("/api/corpora/web", headers=token, json={"url": url})

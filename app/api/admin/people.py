@@ -82,6 +82,15 @@ def rename(values: dict[str, Any], identity: int) -> dict[str, Any]:
     return full_team(team)
 
 
+@blueprint.route(f"/admin/teams/<id:identity>/members/{NAME}", methods=["DELETE"])
+@blueprint.response(204)
+def remove(identity: int, username: str) -> None:
+    """Take a person out of this team; one who is not in it, or not any more, stays where they are."""
+    team, user = teams.by_id(identity), accounts.named(username)
+    if user in teams.members(team):
+        teams.move(me(), user, None)
+
+
 @blueprint.route("/admin/site")
 @blueprint.response(200, SiteSchema)
 def show_site() -> dict[str, Any]:

@@ -28,6 +28,15 @@ class TeamDetailSchema(TeamSchema):
 
     history = fields.nested(MembershipSchema, "Everybody who ever was in it.", many=True)
     invitation = fields.text("The captain's token with which somebody can join.", allow_none=True)
+    invitation_link = fields.text("The same as a link to send.", "https://srs.example.org/team/join/…")
+
+
+class PastTeamSchema(Schema):
+    """One's own time in a team."""
+
+    team = fields.nested(TeamRefSchema, "Which team.")
+    joined_at = fields.moment("Since when.")
+    left_at = fields.moment("Until when; null: still.", allow_none=True)
 
 
 class NewTeamSchema(Schema):
@@ -94,6 +103,7 @@ class MeSchema(Schema):
     is_admin = fields.flag("Whether this is an admin.", False)
     created_at = fields.moment("Registered at.")
     team = fields.nested(TeamRefSchema, "The team, if any.", allow_none=True)
+    memberships = fields.nested(PastTeamSchema, "Teams so far.", many=True)
     token = fields.nested(TokenSchema, "The token that was sent, if any.", allow_none=True)
     uploads_left = fields.nested(LeftSchema, "In the current round; null without team or round.", allow_none=True)
 

@@ -20,7 +20,7 @@ class Figure:
 
     `kind` names how `arrays` (lists of numbers or of texts, ready for JSON) are read:
 
-    - "bars": labels, values, and optionally low, high
+    - "bars": labels (what x names), values (what y names), and optionally low, high
     - "lines": x, y (one list per series), series; optionally log_x, log_y (bool)
     - "heatmap": values (rows of numbers in [0, 1]), rows, columns
     - "images": images (rows of rows of numbers in [0, 1]), captions

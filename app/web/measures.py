@@ -8,6 +8,8 @@ from app.tracks.base import Metric
 
 Measured = tuple[float | None, Mapping[str, Mapping[str, Any]]]
 """A leakage, and the track's own metrics as the database keeps them."""
+ALMOST = 1e-6
+"""Up to this, two numbers are the same."""
 
 
 def beside_leakage(metrics: Sequence[Metric], measured: Iterable[Measured]) -> tuple[Metric | None, list[Metric]]:
@@ -18,7 +20,8 @@ def beside_leakage(metrics: Sequence[Metric], measured: Iterable[Measured]) -> t
 
 
 def _is_leakage(name: str, known: Sequence[tuple[float, Mapping[str, Mapping[str, Any]]]]) -> bool:
-    return all(
-        name in values and math.isclose(values[name]["value"], leakage, rel_tol=1e-6, abs_tol=1e-6)
+    # Nothing and everything are 0 and 1 by many measures.
+    return any(ALMOST < leakage < 1 - ALMOST for leakage, _ in known) and all(
+        name in values and math.isclose(values[name]["value"], leakage, rel_tol=ALMOST, abs_tol=ALMOST)
         for leakage, values in known
     )

@@ -16,9 +16,7 @@ def register(site: str, visit, name: str, number: int) -> Visitor:
     """A person without a team, logged in."""
     visitor: Visitor = visit(site)
     visitor.open("/register")
-    visitor.fill(
-        username=name, email=f"{name}@example.org", password=PASSWORD, password2=PASSWORD, sciper=str(number)
-    )
+    visitor.fill(username=name, email=f"{name}@example.org", password=PASSWORD, password2=PASSWORD, sciper=str(number))
     visitor.press("Register")
     visitor.log_in(name, PASSWORD)
     return visitor

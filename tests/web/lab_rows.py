@@ -61,7 +61,7 @@ class Means(Experiment):
     @classmethod
     def inspect(cls, arrays, place):
         value = float(arrays["values"][place[0]])
-        return (Figure("bars", f"Entry {place[0]}", "Value", "", {"labels": ["it"], "values": [value]}),)
+        return (Figure("bars", f"Entry {place[0]}", "", "Value", {"labels": ["it"], "values": [value]}),)
 
 
 NUMBERS = {
@@ -83,7 +83,7 @@ REPORT: dict[str, Any] = {
     },
     "tables": [NUMBERS, {"title": "Faults", "columns": ["What"], "rows": [], "note": ""}],
     "figures": [
-        _figure("bars", "By name", "Value", "Name", labels=["a", "b"], values=[1.0, 2.0]),
+        _figure("bars", "By name", "Name", "Value", labels=["a", "b"], values=[1.0, 2.0]),
         _figure("lines", "By time", "Time", "Value", x=[0, 1], y=[[1.0, None], [0.1, 0.2]], series=["p", "q"]),
         _figure("images", "As seen", "", "", images=[[[0.0, 1.0], [1.0, 0.0]]], captions=["a board"]),
         _figure("heatmap", "By both", "Column", "Row", values=[[0.0, 0.5], [1.0, 0.25]], rows=[*"rs"], columns=[*"cd"]),

@@ -18,7 +18,7 @@ from app.web.charts.labels import place_labels
 TEMPLATES = Path(__file__).resolve().parents[2] / "app" / "templates"
 
 BARS = Figure(
-    "bars", "Leakage", "Leakage", "Adversary", {"labels": ["Blind", "<b>RF</b>", "DF"], "values": [0.1, None, 0.9]}
+    "bars", "Leakage", "Adversary", "Leakage", {"labels": ["Blind", "<b>RF</b>", "DF"], "values": [0.1, None, 0.9]}
 )
 WHISKERS = Figure("bars", "T", "x", "y", {"labels": ["A"], "values": [0.5], "low": [0.4], "high": [0.7]})
 LINES = Figure(
@@ -107,6 +107,12 @@ class TestBars:
     def test_a_missing_value_is_said_rather_than_drawn(self):
         assert len(marks(DRAWINGS["bars"], "rect")) == 2
         assert "not measured" in texts(DRAWINGS["bars"])
+
+    def test_the_axis_below_bears_the_name_of_the_values(self):
+        drawing = charts.draw(Figure("bars", "T", "Class", "Share right", {"labels": ["A"], "values": [0.5]}))
+        assert "Share right" in texts(drawing)
+        assert "Class" not in texts(drawing)
+        assert drawing.table.columns == ("Class", "Share right")
 
     def test_lengths_are_proportional(self):
         short, long = marks(DRAWINGS["bars"], "rect")

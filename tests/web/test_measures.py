@@ -23,5 +23,9 @@ class TestBesideLeakage:
         results = [(0.5, {"accuracy": {"value": 0.5}}), (0.25, {"accuracy": {"value": 0.3}})]
         assert beside_leakage((ACCURACY,), results) == (None, [ACCURACY])
 
+    def test_a_metric_that_agrees_about_nothing_and_everything_stays_a_column(self):
+        results = [measured(0.0, 0.0), measured(1 - 1e-9, 1.0)]
+        assert beside_leakage(METRICS, results) == (None, list(METRICS))
+
     def test_before_the_first_result_every_metric_is_a_column(self):
         assert beside_leakage(METRICS, [(None, {})]) == (None, list(METRICS))

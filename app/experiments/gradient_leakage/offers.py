@@ -19,6 +19,23 @@ ATTACKS = MappingProxyType(
     }
 )
 """Module and class of each attack."""
+TITLES = MappingProxyType(
+    {
+        "analytic": "Analytic inversion of the first layer",
+        "spear": "SPEAR: exact batches",
+        "embedding": "Exact embedding, then feature inversion",
+        "dlg": "DLG",
+        "idlg": "iDLG",
+        "ig": "Inverting gradients",
+        "grad-inversion": "GradInversion",
+        "grnn": "GRNN",
+        "ggl": "GGL: a generator as prior",
+        "cpa": "Cocktail party",
+        "rtf": "Robbing the Fed (malicious server)",
+        "dlf": "Data leakage in federated averaging",
+    }
+)
+"""How each attack reads in a form."""
 
 MODELS = ("mlp", "fc2", "lenet", "lenet_relu", "lenet5", "cnn", "cnn3", "resnet18", "vgg16", "vgg16_small")
 DATA = ("digits", "photographs")

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.errors import InvalidParameters
 from app.experiments.base import Group, Layout
-from app.experiments.gradient_leakage.offers import ATTACKS, DATA, DEFENCES, FEDERATED, MODELS, SCRIPTS
+from app.experiments.gradient_leakage.offers import ATTACKS, DATA, DEFENCES, FEDERATED, MODELS, SCRIPTS, TITLES
 from app.parameters import parameter
 
 AXES = ("none", "local_epochs", "records", "strength")
@@ -121,5 +121,11 @@ LAYOUT = Layout(
             is_folded=True,
         ),
     ),
+    titles={
+        "script": {"own": "My own settings", **{name: name for name in SCRIPTS}},
+        "attack": TITLES,
+        "model": {name: name for name in MODELS},
+        "axis": {"none": "None", "local_epochs": "Local passes", "records": "Batch size", "strength": "Strength"},
+    },
     presets={"points": {"Local steps": "0, 1, 2, 5, 10", "Batch size": "1, 2, 4, 8", "Strength": "0.01, 0.1, 1"}},
 )

@@ -79,7 +79,9 @@ def beside(outcomes: Sequence[Outcome], quality: NDArray) -> Figure:
     order = np.argsort(-quality, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, min(SHOWN, len(order))).round().astype(int)]
     shown = [picture for place in chosen for picture in (true[place], found[place])]
-    captions = [text for place in chosen for text in (f"class {labels[place]}", f"{quality[place]:.1f} dB")]
+    captions = [
+        text for place in chosen for text in (f"private, class {labels[place]}", f"rebuilt, {quality[place]:.1f} dB")
+    ]
     title = "Private records and reconstructions"
     note = "Each record with its class, and next to it what the attack made of it; the best first."
     if true.ndim == IMAGE_AXES + 1:

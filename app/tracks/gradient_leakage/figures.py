@@ -17,7 +17,9 @@ def beside(found: NDArray, true: NDArray, labels: NDArray[np.int64], quality: Fl
     """Originals and reconstructions (n, ...) side by side, with labels (n,) and PSNR (n,); for the defender only."""
     chosen = spread(quality)
     shown = [record for place in chosen for record in (true[place], found[place])]
-    captions = [text for place in chosen for text in (f"class {labels[place]}", f"{quality[place]:.1f} dB")]
+    captions = [
+        text for place in chosen for text in (f"private, class {labels[place]}", f"rebuilt, {quality[place]:.1f} dB")
+    ]
     note = "Each private record with its class, and next to it what the attacker made of it; the best first."
     return _records(shown, captions, "Private records and reconstructions", note)
 

@@ -49,8 +49,9 @@ class Settings:
         maximum=3.0,
     )
     MAX_UPLOAD_MB: float = parameter(
-        200.0,
-        "Size of a defence in single precision; large images and many batches make it large.",
+        30.0,
+        "Size of a defence in single precision; large images and many batches make it large. What the site takes at "
+        "all (MAX_CONTENT_LENGTH) holds as well.",
         minimum=1.0,
         maximum=2000.0,
         unit="MB",

@@ -61,7 +61,7 @@ def exposure(scores: NDArray[np.float64], is_member: NDArray[np.bool_]) -> Figur
             "low": [metrics.wilson(count, len(found))[0] for count in counts],
             "high": [metrics.wilson(count, len(found))[1] for count in counts],
         },
-        note="Records on the left stand out from all strangers, those on the right do not. Only you see this.",
+        note="Records at the top stand out from all strangers, those at the bottom do not. Only you see this.",
     )
 
 

@@ -26,16 +26,17 @@ class RoundForm(Form):
         validators=[Optional(), Length(max=120)],
         description="Shown everywhere next to the round's number. Empty: the title of the track.",
     )
-    data = SelectField(
-        "Data set",
-        description="What the round is played on: what comes with the track, or an admin's accepted file of the lab.",
-    )
+    data = SelectField("Data set")
 
     def offer(self, slug: str, is_frozen: bool = False) -> None:
         """Fill the list of data sets; a track without any, or a frozen round, has no such field."""
         if is_frozen or not tracks.card(slug).data_kinds:
             del self.data
             return
+        kinds = " or ".join(tracks.card(slug).data_kinds)
+        self.data.description = (
+            f"What the round is played on: what comes with the track, or an admin's accepted file of the lab ({kinds})."
+        )
         self.data.choices = [("", "The track's own")] + [
             (asset.key, f"{asset.name}, version {asset.version}") for asset in datasets.suited(slug)
         ]

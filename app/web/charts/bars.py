@@ -17,7 +17,7 @@ def bars(figure: Figure) -> Drawing:
     values = list(arrays["values"])
     lows, highs = (list(arrays.get(name) or [None] * len(values)) for name in ("low", "high"))
     rows = list(zip(labels, values, lows, highs, strict=True))
-    panels = (("narrow", _above(rows, figure.x, NARROW)), ("wide", _beside(rows, figure.x, WIDE)))
+    panels = (("narrow", _above(rows, figure.y, NARROW)), ("wide", _beside(rows, figure.y, WIDE)))
     return Drawing(
         figure.title, _describe(figure, labels, values), panels, table=_table(figure, rows), note=figure.note
     )
@@ -26,16 +26,16 @@ def bars(figure: Figure) -> Drawing:
 def _describe(figure: Figure, labels: list[str], values: list[Any]) -> str:
     known = [(value, label) for value, label in zip(values, labels, strict=True) if present([value])]
     if not known:
-        return f"Bar chart of {figure.x}; nothing was measured."
+        return f"Bar chart of {figure.y}; nothing was measured."
     (most, top), (least, bottom) = max(known), min(known)
     return (
-        f"Bar chart of {figure.x} for {len(labels)} {figure.y or 'entries'}: "
+        f"Bar chart of {figure.y} for {len(labels)} {figure.x or 'entries'}: "
         f"from {number(least)} ({bottom}) to {number(most)} ({top})."
     )
 
 
 def _table(figure: Figure, rows: Sequence[tuple[str, Any, Any, Any]]) -> Table:
-    name, value = figure.y or "Name", figure.x or "Value"
+    name, value = figure.x or "Name", figure.y or "Value"
     if not any(present([low]) for _, _, low, _ in rows):
         return Table((name, value), tuple((label, number(middle)) for label, middle, _, _ in rows))
     cells = tuple((label, number(middle), number(low), number(high)) for label, middle, low, high in rows)

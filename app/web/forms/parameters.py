@@ -44,9 +44,9 @@ def _field(parameter: Parameter) -> Field:
     if parameter.type is bool:
         return BooleanField(**common)
     if parameter.choices:
-        return SelectField(
-            choices=[SelectChoice(choice, choice.capitalize()) for choice in parameter.choices], **common
-        )
+        # Settings in capitals and their values are quoted by the rules as they stand.
+        words = str if parameter.name.isupper() else str.capitalize
+        return SelectField(choices=[SelectChoice(choice, words(choice)) for choice in parameter.choices], **common)
     if parameter.is_long:
         return TextAreaField(validators=[Optional()], render_kw={"rows": 6}, **common)
     if parameter.type is str:

@@ -83,7 +83,7 @@ def rows_of_figure(figure: Mapping[str, Any]) -> list[list[Any]]:
 
 def _bars(figure: Mapping[str, Any], arrays: Mapping[str, Any]) -> Iterator[list[Any]]:
     bounds = [name for name in ("low", "high") if arrays.get(name)]
-    yield [figure["y"] or "label", figure["x"] or "value", *bounds]
+    yield [figure["x"] or "label", figure["y"] or "value", *bounds]
     columns = (arrays["labels"], arrays["values"], *(arrays[name] for name in bounds))
     yield from (list(row) for row in zip(*columns, strict=True))
 

@@ -33,8 +33,8 @@ from app.attacks.gradients.grnn import Grnn
 from app.attacks.gradients.idlg import Idlg
 from app.attacks.gradients.ig import InvertingGradients
 from app.attacks.gradients.matching import can_compile
+from app.attacks.gradients.optimisers import decay
 from app.attacks.gradients.priors import total_variation
-from app.attacks.gradients.search import decay
 from app.attacks.gradients.simulate import Client, attackable, one_hot
 from app.attacks.gradients.victims import stack
 

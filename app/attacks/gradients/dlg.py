@@ -24,7 +24,8 @@ class Dlg(GradientAttack):
     title: ClassVar[str] = "Deep leakage from gradients"
     source: ClassVar[str] = (
         "Zhu, Liu and Han, 2019, NeurIPS, algorithm 1: squared distance, L-BFGS, soft labels. With a check of every "
-        "step, the first layers weighted up, several starts, and an update matched by simulating the client's steps."
+        "step, the first layers weighted up, several starts, Adam first where the model has kinks, and an update "
+        "matched by simulating the client's steps."
     )
 
     evaluations: int = parameter(
@@ -42,6 +43,9 @@ class Dlg(GradientAttack):
     spread: float = parameter(
         0.1, "Deviation of the start around the middle of the range.", minimum=0.0, maximum=10.0, unit="ranges"
     )
+    warm: int = parameter(
+        300, "Steps of Adam before L-BFGS, for a model with kinks such as ReLU; 0: none.", minimum=0, maximum=1_000_000
+    )
     layers: str = parameter(
         "early", "Weights of the layers: equal as in the paper, or more for early ones.", choices=tuple(LAYERS)
     )
@@ -57,7 +61,14 @@ class Dlg(GradientAttack):
 
         def method(victims: Victims) -> list[Reconstruction]:
             search = QuasiNewton(
-                self.evaluations, self.history, self.restarts, self.trial, self.hopeless, self.solved, self.spread
+                evaluations=self.evaluations,
+                history=self.history,
+                restarts=self.restarts,
+                trial=self.trial,
+                hopeless=self.hopeless,
+                solved=self.solved,
+                spread=self.spread,
+                warm=self.warm,
             )
             matching = Matching(victims, Distance("l2", self.layers))
             best = search(matching, self.known(victims, rng), generator(rng, device), progress)

@@ -153,7 +153,9 @@ class Matching:
 
     @cached_property
     def _ghost(self) -> Ghost | None:
-        return Ghost(self.victims, self.distance) if self.factored and Ghost.suits(self.victims, self.distance) else None
+        return (
+            Ghost(self.victims, self.distance) if self.factored and Ghost.suits(self.victims, self.distance) else None
+        )
 
     @cached_property
     def _size(self) -> int:

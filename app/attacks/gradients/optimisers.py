@@ -1,5 +1,7 @@
 """Optimisers of many independent problems at once: every problem has its own state, and none disturbs another."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +38,35 @@ class Adam:
         """Go on with the problems at `keep` (indices or mask) only."""
         if self.mean is not None and self.square is not None:
             self.mean, self.square = self.mean[keep], self.square[keep]
+
+
+def descend(
+    evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
+    start: Tensor,
+    box: tuple[Tensor, Tensor],
+    rate: Tensor,
+    turns: int,
+) -> Tensor:
+    """The best points (P, n) that Adam passes from `start` (P, n) within the box, its rate (n,) falling to zero.
+
+    `evaluate` gives values (P,) and gradients (P, n) of points.
+    """
+    adam, points, kept = Adam(), start, start
+    best = start.new_full((len(start),), torch.inf)
+    for turn in range(turns):
+        value, slope = evaluate(points)
+        better = value < best
+        best, kept = torch.where(better, value, best), torch.where(better[:, None], points, kept)
+        move = adam.move(slope.nan_to_num(0.0, 0.0, 0.0), decay("cosine", turn / turns))
+        points = torch.minimum(torch.maximum(points + rate * move, box[0]), box[1])
+    return kept
+
+
+def decay(schedule: str, share: float) -> float:
+    """The factor of the rate after a share of the iterations."""
+    if schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * share))
+    return 0.1 ** sum(share >= edge for edge in (3 / 8, 5 / 8, 7 / 8))
 
 
 class Lbfgs:

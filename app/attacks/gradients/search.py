@@ -10,7 +10,8 @@ from torch import Tensor
 
 from app.attacks.gradients.base import Observation, Progress, Reconstruction, silent
 from app.attacks.gradients.matching import Matching
-from app.attacks.gradients.optimisers import Adam, Lbfgs
+from app.attacks.gradients.optimisers import Adam, Lbfgs, decay, descend
+from app.attacks.gradients.simulate import has_kinks
 from app.attacks.gradients.victims import Victims, groups, stack
 
 Prior = Callable[[Tensor], Tensor]
@@ -25,6 +26,8 @@ FACTOR = 300.0
 """A victim whose loss is not below this multiple of a solved one's begins anew."""
 NEAR = 0.1
 """How far from the best guess a promising victim begins anew, as a share of the spread of fresh starts."""
+WARM_RATE = 0.05
+"""Learning rate of Adam at the beginning of a warm start, as a share of the range of the inputs."""
 
 
 def solve(
@@ -88,7 +91,10 @@ class Best:
 
 @dataclass(frozen=True)
 class QuasiNewton:
-    """L-BFGS from a random start, begun anew where it gets nowhere."""
+    """L-BFGS from a random start, begun anew where it gets nowhere.
+
+    A line search ends at the kinks of a ReLU, which Adam walks over: where there are any, Adam goes first.
+    """
 
     evaluations: int
     """Of one start."""
@@ -102,6 +108,8 @@ class QuasiNewton:
     """The loss at which a problem is done."""
     spread: float
     """Standard deviation of the start around the middle of the range, as a share of the range."""
+    warm: int = 0
+    """Evaluations of Adam before L-BFGS begins, for a model with kinks."""
 
     def __call__(
         self, matching: Matching, labels: Tensor | None, draw: torch.Generator, progress: Progress = silent
@@ -131,7 +139,8 @@ class _Run:
         self.stalled, self.mark = torch.zeros_like(self.index), torch.full_like(self.best.loss, torch.inf)
         self.shape = (victims.first.records, *victims.first.input_shape)
         self.split = int(np.prod(self.shape))
-        self.optimiser = Lbfgs(self.starts(len(victims)), search.history)
+        self.warm = search.warm if has_kinks(victims.client.model) else 0
+        self.optimiser = Lbfgs(self.warmed(self.starts(len(victims)), self.index), search.history)
 
     def starts(self, count: int) -> Tensor:
         """(P, n): inputs around the middle of the range and, if they are searched for, logits of labels."""
@@ -144,30 +153,42 @@ class _Run:
         size = (count, self.shape[0] * victims.first.classes)
         return torch.cat([x.flatten(1), torch.randn(size, generator=self.draw, device=x.device, dtype=x.dtype)], 1)
 
-    def parts(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def warmed(self, points: Tensor, index: Tensor) -> Tensor:
+        """The best points (P, n) that Adam finds from the given ones; these themselves where it is not asked for."""
+        low, high = (points.new_full(points.shape[1:], edge) for edge in (-torch.inf, torch.inf))
+        rate = torch.full_like(low, WARM_RATE)
+        for bound, edge in zip((low, high), self.matching.victims.box, strict=True):
+            bound[: self.split] = edge.expand(self.shape).flatten()
+        rate[: self.split] *= (high - low)[: self.split]
+        return descend(lambda now: self.evaluate(now, index), points, (low, high), rate, self.warm)
+
+    def parts(self, points: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and label logits (or known probabilities) of points (P, n)."""
         x = points[:, : self.split].reshape(-1, *self.shape)
         if self.labels is not None:
-            return x, self.labels[self.index]
+            return x, self.labels[index]
         return x, points[:, self.split :].reshape(len(points), self.shape[0], -1)
+
+    def evaluate(self, points: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses (P,) at points (P, n) and their gradients."""
+        x, y = self.parts(points, index)
+        if self.labels is not None:
+            loss, by_x, _ = self.matching.evaluate(x, y, index)
+            return loss, by_x.flatten(1)
+        chance = y.softmax(2)
+        loss, by_x, by_y = self.matching.evaluate(x, chance, index)
+        by_logits = chance * (by_y - (chance * by_y).sum(2, keepdim=True))
+        return loss, torch.cat([by_x.flatten(1), by_logits.flatten(1)], 1)
 
     def advance(self) -> None:
         """One evaluation of every problem."""
-        x, y = self.parts(self.optimiser.ask())
-        if self.labels is not None:
-            loss, by_x, _ = self.matching.evaluate(x, y, self.index)
-            self.optimiser.tell(loss, by_x.flatten(1))
-        else:
-            chance = y.softmax(2)
-            loss, by_x, by_y = self.matching.evaluate(x, chance, self.index)
-            by_logits = chance * (by_y - (chance * by_y).sum(2, keepdim=True))
-            self.optimiser.tell(loss, torch.cat([by_x.flatten(1), by_logits.flatten(1)], 1))
+        self.optimiser.tell(*self.evaluate(self.optimiser.ask(), self.index))
         self.age += 1
 
     def review(self) -> None:
         """Keep what is best, begin hopeless problems anew, and let go of those that are done."""
         search, loss = self.search, self.optimiser.value
-        x, y = self.parts(self.optimiser.point)
+        x, y = self.parts(self.optimiser.point, self.index)
         self.best.offer(self.index, x, y if self.labels is not None else y.softmax(2), loss)
         self.best.note()
         fell = loss < GAIN * self.mark
@@ -196,7 +217,7 @@ class _Run:
         if self.labels is None:
             near[:, self.split :] = self.best.y[victim].clamp(min=1e-12).log().flatten(1)
         promising = self.best.loss[victim] <= self.search.hopeless
-        self.optimiser.begin(again, torch.where(promising[:, None], near, fresh))
+        self.optimiser.begin(again, self.warmed(torch.where(promising[:, None], near, fresh), victim))
         self.age[again], self.stalled[again], self.mark[again] = 0, 0, torch.inf
 
 
@@ -305,13 +326,6 @@ class SignedAdam:
             self.best_y = torch.where(_wide(better, self.y), self.chance(self.y), self.best_y)
         if self.turn % max(1, self.iterations // POINTS) == 0:
             self.trace.append(self.best.clone())
-
-
-def decay(schedule: str, share: float) -> float:
-    """The factor of the rate after a share of the iterations."""
-    if schedule == "cosine":
-        return 0.5 * (1.0 + float(np.cos(np.pi * share)))
-    return 0.1 ** sum(share >= edge for edge in (3 / 8, 5 / 8, 7 / 8))
 
 
 def _wide(mask: Tensor, like: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from torch.func import functional_call, grad, replace_all_batch_norm_modules_, v
 from app.attacks.gradients.base import LocalTraining
 
 Weights = dict[str, Tensor]
+KINKED = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+"""Layers whose slope jumps."""
 
 
 def attackable(model: nn.Module, device: str) -> nn.Module:
@@ -31,6 +33,11 @@ def attackable(model: nn.Module, device: str) -> nn.Module:
         if isinstance(module, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout):
             module.eval()
     return twin
+
+
+def has_kinks(model: nn.Module) -> bool:
+    """Whether the slope of the model's outputs jumps, as far as its modules tell."""
+    return any(isinstance(module, KINKED) for module in model.modules())
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:

@@ -21,7 +21,11 @@ def download(user: User, row: Round) -> tuple[IO[bytes], str]:
         raise Forbidden("You are in no team yet. Join or found one first.")
     if not (rounds.is_open(row) or user.is_admin):
         raise Conflict(f"Round {row.number} has not opened yet. Your team's files are here when it does.")
-    issue = of(team, row) or _make(team, row)
+    if of(team, row) is None:
+        _make([team.id], row)
+    issue = of(team, row)
+    if issue is None:
+        raise NotFound("This round issues nothing to your team.")
     audit.record(user, "issue.download", team.name, digest=issue.digest)
     db.session.commit()
     with files.workspace() as folder:
@@ -39,25 +43,24 @@ def prepare(row: Round) -> int:
     """Make what is still missing for the teams of an open round, so that nobody waits for it; how many were made."""
     if not (tracks.card(row.track).issue and rounds.is_open(row)):
         return 0
-    missing = [team for team in teams.everyone() if of(team, row) is None]
-    for team in missing:
-        _make(team, row)
+    missing = [team.id for team in teams.everyone() if of(team, row) is None]
+    if missing:
+        _make(missing, row)
     return len(missing)
 
 
-def _make(team: Team, row: Round) -> Issue:
-    # Rolling back would take the names out of the objects' hands.
-    team_id, round_id = team.id, row.id
+def _make(team_ids: list[int], row: Round) -> None:
+    """Make and keep the files of these teams, all in one child process."""
+    # Rolling back would take the id out of the object's hands.
+    round_id = row.id
     with files.workspace() as folder:
-        arguments = {"place": places.place(row, team_id, folder)}
-        made = sandbox.run("app.tracks.referee:write_issue", arguments, folder, files.check_limits())
-        digest, _ = put_path(files.store(), folder / made["file"])
-    issue = Issue(round_id=round_id, team_id=team_id, digest=digest)
-    db.session.add(issue)
-    try:
-        db.session.commit()
-    except IntegrityError:
-        # Somebody of the same team asked in the same moment.
-        db.session.rollback()
-        issue = db.session.scalars(db.select(Issue).where(Issue.team_id == team_id, Issue.round_id == round_id)).one()
-    return issue
+        arguments = {"place": places.place(row, 0, folder), "teams": team_ids}
+        made = sandbox.run("app.tracks.referee:write_issues", arguments, folder, files.check_limits())
+        digests = {int(team): put_path(files.store(), folder / name)[0] for team, name in made.items()}
+    for team, digest in digests.items():
+        db.session.add(Issue(round_id=round_id, team_id=team, digest=digest))
+        try:
+            db.session.commit()
+        except IntegrityError:
+            # Somebody of the same team asked in the same moment, and theirs is kept.
+            db.session.rollback()

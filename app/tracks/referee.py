@@ -17,7 +17,7 @@ from app.parameters import describe
 from app.tracks import game
 from app.tracks.base import Bundle, Data, Score, Seat, Track
 
-PUBLIC, SECRET, DOWNLOAD, ISSUE = "public.npz", "secret.npz", "download.zip", "issue.zip"
+PUBLIC, SECRET, DOWNLOAD = "public.npz", "secret.npz", "download.zip"
 MAX_BUNDLE_BYTES = 4 << 30
 
 
@@ -55,12 +55,15 @@ def check_data(folder: Path, place: Place) -> dict[str, Any]:
     return {}
 
 
-def write_issue(folder: Path, place: Place) -> dict[str, Any]:
-    """Leave a zip of what the round issues to a team in `folder`."""
-    files = folder / "issue"
-    files.mkdir()
-    _zip(_game(place).write_issue(files), folder / ISSUE)
-    return {"file": ISSUE}
+def write_issues(folder: Path, place: Place, teams: list[int]) -> dict[str, str]:
+    """Leave a zip of what the round issues to each of these teams in `folder`; its name by the team's id as text."""
+    written = {}
+    for team in teams:
+        files = folder / f"issue_{team}"
+        files.mkdir()
+        _zip(_game({**place, "team": team}).write_issue(files), folder / f"{files.name}.zip")
+        written[str(team)] = f"{files.name}.zip"
+    return written
 
 
 def score_attack(folder: Path, place: Place, upload: str, matches: list[dict[str, Any]]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def start(erin: Visitor) -> None:
     page.select_option("[name=parameters-attack]", "pgd-linf")
     page.select_option("[name=parameters-evaluation_mode]", "complete")
     erin.fill(**{"parameters-perturbation_values": SIZES, "seed": 3})
-    for title, values in (("Effort of the attack", {"steps": 150, "restarts": 8}),):
+    for title, values in (("Effort of the attack", {"steps": 150, "restarts": 20}),):
         page.locator("summary", has_text=title).click()
         erin.fill(**{f"parameters-{field}": value for field, value in values.items()})
     erin.press("Run the experiment")
@@ -66,18 +66,21 @@ def watch_the_bar(erin: Visitor) -> None:
     """The page moves the bar by itself, at least twice, before it shows the result."""
     # A reload would forget this.
     erin.page.evaluate("window.arrival = 'first'")
-    bar = erin.page.locator("main progress")
-    seen = set()
-    while len(seen) < 2:
-        bar.wait_for(timeout=PATIENCE)
-        value = int(float(bar.get_attribute("value") or 0))
-        if value and value not in seen:
-            seen.add(value)
-            erin.page.screenshot(path=erin.folder / f"evaluation-running-{len(seen)}.png", full_page=True)
-        expect(bar).not_to_have_attribute("value", str(value), timeout=PATIENCE)
-    assert max(seen) > min(seen)
+    erin.page.locator("main progress").wait_for(timeout=PATIENCE)
+    erin.page.screenshot(path=erin.folder / "evaluation-running.png", full_page=True)
+    # Noted in the page itself, because a quick machine moves the bar faster than a test can ask.
+    erin.page.evaluate(
+        """() => {
+            window.bars = new Set();
+            window.setInterval(() => {
+                const bar = document.querySelector("main progress");
+                if (bar && bar.hasAttribute("value")) window.bars.add(bar.getAttribute("value"));
+            }, 50);
+        }"""
+    )
     expect(erin.page.locator("main .status-accepted")).to_be_visible(timeout=PATIENCE)
     assert erin.page.evaluate("window.arrival") == "first"
+    assert erin.page.evaluate("window.bars.size") >= 2
 
 
 def open_the_curve(erin: Visitor) -> None:

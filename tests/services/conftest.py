@@ -32,8 +32,9 @@ class Referee:
                 (folder / part).write_text(f"{part} of {arguments['upload']} with {arguments['seed']}")
         if name == "make_house_defence":
             (folder / "defence.zip").write_text(arguments["name"])
-        if name == "write_issue":
-            (folder / real.ISSUE).write_text(f"files of team {arguments['place']['team']}")
+        if name == "write_issues":
+            for team in arguments["teams"]:
+                (folder / f"{team}.zip").write_text(f"files of team {team}")
         return verdict(arguments) if callable(verdict) else verdict
 
     def asked_for(self, name):
@@ -57,7 +58,7 @@ def referee(monkeypatch):
             },
             "play_adversary": {**score(0.3, accuracy=0.4), "seconds": 1.5, "device": "cpu"},
             "make_house_defence": {"file": "defence.zip"},
-            "write_issue": {"file": real.ISSUE},
+            "write_issues": lambda asked: {str(team): f"{team}.zip" for team in asked["teams"]},
             "check_data": {},
         }
     )

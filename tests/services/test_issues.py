@@ -49,14 +49,14 @@ class TestDownload:
 
     def test_they_are_made_once_and_stay_the_same(self, referee, row, alice):
         assert read(alice, row) == read(alice, row)
-        assert len(referee.asked_for("write_issue")) == 1
+        assert len(referee.asked_for("write_issues")) == 1
 
     def test_two_members_who_ask_in_the_same_moment_get_the_same(self, referee, row, alice):
         team = issues.teams.of(alice)
 
         def other():
             referee.meanwhile = lambda: None
-            issues._make(team, row)
+            issues._make([team.id], row)
 
         referee.meanwhile = other
         assert read(alice, row)[0] == f"files of team {team.id}".encode()

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
-from app import metrics
+from app import metrics, roc
 from app.reports import Estimate
 
 Floats = NDArray[np.float64]
@@ -14,14 +13,10 @@ Z = 1.959963984540054
 BISECTIONS = 60
 
 
-def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
-    """A share with its exact interval (Clopper & Pearson, 1934, Biometrika); (0, 1) when nothing was observed."""
-    if n <= 0:
-        return Estimate(0.0, 0.0, 1.0)
-    tail = (1.0 - confidence) / 2.0
-    low = float(betaincinv(successes, n - successes + 1, tail)) if successes else 0.0
-    high = float(betaincinv(successes + 1, n - successes, 1.0 - tail)) if successes < n else 1.0
-    return Estimate(successes / n, low, high)
+def clopper_pearson(successes: int, n: int) -> Estimate:
+    """A share with its exact 95 % interval; (0, 1) when nothing was observed."""
+    low, high = roc.clopper_pearson(successes, n)
+    return Estimate(successes / n if n else 0.0, float(low), float(high))
 
 
 def area(scores: Floats, is_member: NDArray[np.bool_]) -> Estimate:
@@ -60,12 +55,8 @@ class Curve:
     @classmethod
     def of(cls, scores: Floats, is_member: NDArray[np.bool_]) -> "Curve":
         """The curve; equal scores are passed together, so that ties never help."""
-        order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        passed = is_member[order].cumsum()[ends]
-        true, false = passed, ends + 1 - passed
-        sides = (false / max(1, (~is_member).sum()), true / max(1, is_member.sum()))
-        return cls(*(np.concatenate([[0.0], side]) for side in sides))
+        found = roc.roc(scores, is_member)
+        return cls(found.fpr, found.tpr)
 
     @property
     def balanced_accuracy(self) -> float:

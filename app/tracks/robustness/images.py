@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app import image_sets
+from app import image_sets, record_sets
 from app.errors import InvalidUpload, Reason
 from app.tracks.base import Data, Seat
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SHAPE = (1, 8, 8)
 CLASSES = 10
-BRIGHTEST = 16.0
 
 
 @dataclass(frozen=True)
@@ -110,15 +109,8 @@ def distorted(images: Images, strength: float, rng: np.random.Generator) -> Imag
 @functools.cache
 def digits() -> Images:
     """All 1,797 digits (Alpaydin and Kaynak, 1998, UCI: the test half of Optical Recognition of Handwritten Digits)."""
-    # scikit-learn takes a second to load, and pages that list settings do not need it.
-    from sklearn.datasets import load_digits
-
-    loaded = load_digits()
-    pixels = (loaded.images[:, None] / BRIGHTEST).astype(np.float32)
-    labels = loaded.target.astype(np.int64)
-    pixels.setflags(write=False)
-    labels.setflags(write=False)
-    return Images(pixels, labels)
+    found = record_sets.digits()
+    return Images(found.x, found.y)
 
 
 def split(settings: "Settings") -> tuple[Images, Images]:

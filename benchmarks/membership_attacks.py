@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.membership_attacks [--data ../shared/data] [--only shadows,meta,...]
 
-- `shadows`: 32 shadow models, stacked, against a `Dataset` and `DataLoader` loop and a tight loop, on the same batches
-  from the same weights; the largest difference of the scores, and LiRA's AUC with either.
+- `shadows`: 32 shadow models, stacked, against the loop of a library (Dataset of arrays, Subset, DataLoader, statistics
+  of every batch), a lean DataLoader and a tight loop, on the same batches from the same weights; how far the scores
+  are from the tight loop's, how far that is from itself when it only rounds differently, and LiRA's AUC with each.
 - `meta`: the meta-calibrated score with 8 references against LiRA with 8 and 64, mean of some targets.
 - `end to end`: a model is handed in; 8 references, meta-calibrated score, ROC and bootstrap intervals.
 - `rmia`: the population counts for 20,000 x 20,000 ratios against the definition.
@@ -19,29 +20,24 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app import metrics, roc
-from app.attacks.membership import lira, rmia, signals
+from app.attacks.membership import lira, rmia
 from app.attacks.membership.meta_calibrated import MetaCalibrated
 from app.attacks.membership.references import References, halves, identities
-from app.training import Recipe, Stack, epochs_of, gradient_norms, logits, perceptron, train
+from app.training import Recipe, Stack, gradient_norms, logits, perceptron, train
+from benchmarks.shadow_training import digits, location30, shadows, timed
 
-RECIPE = Recipe(epochs=30, batch=64, rate=0.02, momentum=0.9, is_dropping=True)
-"""Of the shadows whose cost is measured."""
 LEAKY = Recipe(epochs=30, batch=64, rate=2e-3, optimiser="adam", is_dropping=True)
 """Of the models that the scores are compared on: train accuracy 1.00, test accuracy about .67."""
-SHADOWS = 32
 
 
 def main() -> None:
@@ -72,102 +68,6 @@ def on_location30(x: Tensor, y: Tensor, wanted: list[str], targets: int) -> None
         end_to_end(x, y)
     if "gradients" in wanted:
         gradients(x[:1000], y[:1000])
-
-
-def digits() -> tuple[Tensor, Tensor]:
-    loaded = load_digits()
-    return torch.from_numpy((loaded.data / 16).astype(np.float32)), torch.from_numpy(loaded.target.astype(np.int64))
-
-
-def location30(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    path = folder / "location30/location30.npz"
-    if not path.exists():
-        return {}
-    loaded = np.load(path)
-    x = np.unpackbits(loaded["X"], axis=1)[:, : int(loaded["d"])].astype(np.float32)
-    return {"Location30": (torch.from_numpy(x), torch.from_numpy(loaded["y"].astype(np.int64)))}
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.process_time()
-    result = work()
-    return time.process_time() - start, result
-
-
-class Rows(Dataset):
-    """Records as library code keeps them."""
-
-    def __init__(self, x: Tensor, y: Tensor) -> None:
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
-        return self.x[place], self.y[place]
-
-
-def library_loop(stack: Stack, x: Tensor, y: Tensor, rows: list[np.ndarray], seeds: list[int]) -> Stack:
-    """A Dataset and a DataLoader for each epoch; the sampler gives the batches that all ways use."""
-
-    def batches(model: int):
-        for epoch in epochs_of(rows[model], RECIPE, seeds[model]):
-            yield from DataLoader(Rows(x, y), batch_sampler=[batch.tolist() for batch in epoch])
-
-    return one_by_one(stack, batches)
-
-
-def tight_loop(stack: Stack, x: Tensor, y: Tensor, rows: list[np.ndarray], seeds: list[int]) -> Stack:
-    """The same without Dataset and DataLoader."""
-
-    def batches(model: int):
-        for epoch in epochs_of(rows[model], RECIPE, seeds[model]):
-            yield from ((x[batch], y[batch]) for batch in epoch)
-
-    return one_by_one(stack, batches)
-
-
-def one_by_one(stack: Stack, batches: Callable[[int], Any]) -> Stack:
-    modules = []
-    for model in range(len(stack)):
-        module = stack.module(model).train()
-        moving = torch.optim.SGD(module.parameters(), RECIPE.rate, momentum=RECIPE.momentum)
-        for inputs, labels in batches(model):
-            moving.zero_grad()
-            functional.cross_entropy(module(inputs), labels).backward()
-            moving.step()
-        modules.append(module)
-    return Stack.of(modules)
-
-
-def shadows(name: str, x: Tensor, y: Tensor) -> None:
-    """Training 32 shadow models in three ways."""
-    rng, classes = np.random.default_rng(0), int(y.max()) + 1
-    inside = halves(np.arange(len(y)), np.arange(len(y)), SHADOWS, 0, rng)
-    rows = [np.flatnonzero(mask) for mask in inside]
-    seeds = list(range(SHADOWS))
-    fresh = Stack.seeded(lambda: perceptron((x.shape[1],), classes), seeds)
-    ways = {
-        "library-style loop": lambda: library_loop(fresh, x, y, rows, seeds),
-        "tight loop": lambda: tight_loop(fresh, x, y, rows, seeds),
-        "stacked": lambda: train(fresh, x, y, rows, RECIPE, seeds),
-    }
-    found = {way: timed(work) for way, work in ways.items()}
-    base, reference = found["library-style loop"]
-    expected = scaled(reference, x, y)
-    print(f"{name}: {SHADOWS} shadow models, {len(y)} records, {x.shape[1]} columns")
-    for way, (seconds, stack) in found.items():
-        got = scaled(stack, x, y)
-        area = metrics.auc(lira.online(got[0], got[2:], inside[2:], False), inside[0])
-        print(
-            f"  {way:<20} {seconds:7.2f} s {base / seconds:6.1f}x   largest difference of scores"
-            f" {np.abs(got - expected).max():.1e}, LiRA-30 AUC {area:.4f}"
-        )
-    print()
-
-
-def scaled(stack: Stack, x: Tensor, y: Tensor) -> np.ndarray:
-    return signals.scaled_logit(logits(stack, x).numpy(), y.numpy())
 
 
 def trained(x: Tensor, y: Tensor, models: int, seed: int) -> References:

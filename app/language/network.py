@@ -4,7 +4,12 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
+
+from app.language.recurrence import Recurrence
 
 
 class WordLSTM(nn.Module):
@@ -19,6 +24,22 @@ class WordLSTM(nn.Module):
     def states(self, tokens: Tensor) -> Tensor:
         """(N, T, hidden): what the LSTM knows after each word."""
         found: Tensor = self.lstm(self.embedding(tokens))[0]
+        return found
+
+    def packed_states(self, tokens: Tensor, counts: NDArray[np.int64]) -> Tensor:
+        """(n, hidden): the same for packed sentences (n,) of which `counts[t]` have more than t words.
+
+        They are sorted by falling length, all first words first, as in a `PackedSequence`.
+        """
+        if tokens.device.type != "cpu":
+            sizes = torch.from_numpy(counts)
+            packed: Tensor = self.lstm(PackedSequence(self.embedding(tokens), sizes))[0].data
+            return packed
+        # What a word brings to the gates is the same wherever it stands, so it is computed once.
+        words, places = torch.unique(tokens, return_inverse=True)
+        inner, recurrent, *biases = self.lstm.all_weights[0]
+        brought = functional.linear(self.embedding(words), inner, biases[0] + biases[1])
+        found: Tensor = Recurrence.apply(brought, places, recurrent, tuple(counts.tolist()))
         return found
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Many small models of random halves, whose losses show what a sentence costs a model that saw it, or did not.
 
 Stacking LSTMs does not pay on a CPU, where one model's loop keeps a core busy already: models are trained side by side
-in processes of their own.
+in processes. This process is one of them, so that a core does not wait for the others to begin.
 """
 
 import multiprocessing
@@ -67,13 +67,23 @@ def reference_losses(
     if device != "cpu" or processes < 2 or len(members) < 2:
         return _in_turn(study, members, seeds, device, progress)
     found: Floats = np.zeros((len(members), len(study.lines)))
-    with _pool(min(processes, len(members))) as pool:
-        numbers = {
-            pool.submit(_losses, study, members[number], seed, device): number for number, seed in enumerate(seeds)
-        }
-        for done, future in enumerate(as_completed(numbers), 1):
-            found[numbers[future]] = future.result()
-            progress(done / len(members))
+    mine: list[int] = []
+    with _pool(min(processes, len(members)) - 1) as pool:
+        futures = [pool.submit(_losses, study, half, seed, device) for half, seed in zip(members, seeds, strict=True)]
+
+        def report(*_: object) -> None:
+            theirs = sum(future.done() and not future.cancelled() for future in futures)
+            progress((theirs + len(mine)) / len(futures))
+
+        # The others begin with the first models, so this process begins with the last ones.
+        for number in range(len(members) - 1, -1, -1):
+            if futures[number].cancel():
+                found[number] = _losses(study, members[number], seeds[number], device, report)
+                mine.append(number)
+        others = {future: number for number, future in enumerate(futures) if not future.cancelled()}
+        for future in as_completed(others):
+            found[others[future]] = future.result()
+            report()
     return found
 
 

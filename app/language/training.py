@@ -1,11 +1,11 @@
 """Trains the language model, in a loop without anything that could wait."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from app.errors import InvalidUpload, Reason
@@ -37,40 +37,45 @@ def train(
     _check_extent(lines, words, recipe)
     network = networks.fresh(words, recipe.embedding, recipe.hidden, rng, device)
     optimiser = torch.optim.Adam(network.parameters(), recipe.learning_rate, fused=True)
-    inputs, targets = (torch.from_numpy(array).to(device) for array in (lines.inputs, lines.targets))
     for epoch in range(1, recipe.epochs + 1):
         total = torch.zeros((), device=device)
-        for rows, longest, real, weights in _batches(lines.lengths, recipe.batch_size, rng, device):
+        for batch in _batches(lines, recipe.batch_size, rng):
+            inputs, targets, weights = (torch.from_numpy(array).to(device) for array in batch[:3])
             optimiser.zero_grad()
-            states = network.states(inputs[rows, :longest]).flatten(0, 1).index_select(0, real)
-            scores = network.output(states)
-            loss = functional.cross_entropy(scores, targets[rows, :longest].flatten()[real], reduction="none") @ weights
+            scores = network.output(network.packed_states(inputs, batch.counts))
+            loss = functional.cross_entropy(scores, targets, reduction="none") @ weights
             loss.backward()
             optimiser.step()
-            total += loss.detach() * len(rows)
+            total += loss.detach() * int(batch.counts[0])
         mean = float(total) / len(lines)
         _check_finite(mean, epoch)
         watch(epoch, mean, network)
     return network.eval()
 
 
-def _batches(
-    lengths: NDArray[np.int64], size: int, rng: np.random.Generator, device: str
-) -> Iterator[tuple[Tensor, int, Tensor, Tensor]]:
-    """Rows of each batch, its longest sentence, the places of real words, and what each of them counts."""
-    order = rng.permutation(len(lengths))
+class _Batch(NamedTuple):
+    """Sentences of one step, packed: by falling length, all first words first, nothing but real words."""
+
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    """What each word counts in the mean over sentences of the means over their words."""
+    counts: NDArray[np.int64]
+    """How many sentences have a first word, a second one, and so on."""
+
+
+def _batches(lines: Encoded, size: int, rng: np.random.Generator) -> Iterator[_Batch]:
+    """The batches of one epoch, in a new order."""
+    order = rng.permutation(len(lines))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        counts = lengths[rows]
-        longest = int(counts.max())
-        real = np.flatnonzero(np.arange(longest) < counts[:, None])
-        weights = np.repeat(1.0 / (counts * len(rows)), counts).astype(np.float32)
-        yield (
-            torch.from_numpy(rows).to(device),
-            longest,
-            torch.from_numpy(real).to(device),
-            torch.from_numpy(weights).to(device),
-        )
+        rows = rows[np.argsort(-lines.lengths[rows], kind="stable")]
+        lengths = lines.lengths[rows]
+        is_real = np.arange(lengths[0])[:, None] < lengths
+        steps, sentences = np.nonzero(is_real)
+        places = rows[sentences]
+        weights = (1.0 / (lengths[sentences] * len(rows))).astype(np.float32)
+        yield _Batch(lines.inputs[places, steps], lines.targets[places, steps], weights, is_real.sum(1))
 
 
 def _check_extent(lines: Encoded, words: int, recipe: Recipe) -> None:

@@ -1,6 +1,6 @@
 """Training M models at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ from app.training import memory
 from app.training.losses import Loss, cross_entropy
 from app.training.multilayer import Multilayer
 from app.training.optimisers import Optimiser, optimiser
-from app.training.recipe import Recipe, Turn, ordered, turns
+from app.training.perceptrons import Perceptrons, table
+from app.training.recipe import Integers, Recipe, Run, ordered, runs
 from app.training.stack import Stack, seeded
 
 Progress = Callable[[float], None]
 """Is told the share of the work that is done, from 0 to 1."""
-CACHE = 8 << 20
-"""Bytes of weights and momentum of the models that a CPU trains together: those of more leave its cache."""
+CACHE = 3 << 20
+"""Bytes of weights, momentum and activations of the perceptrons that a CPU trains together: more leave its cache."""
 TOGETHER = 16
 """The most models, other than perceptrons, that a CPU trains together."""
 
@@ -48,14 +49,19 @@ def train(  # noqa: PLR0913 (the models, their records, and how, from which chan
     if len(rows) != len(stack) or not all(len(own) for own in rows):
         raise ValueError(f"each of the {len(stack)} models needs rows to be trained on, not {[len(r) for r in rows]}")
     seeds = rng.integers(2**63, size=len(stack)) if isinstance(rng, np.random.Generator) else np.asarray(rng)
-    # Neighbours of equal size share their steps; see `turns`.
+    # Neighbours of equal size share their steps; see `runs`.
     order = np.argsort([-len(own) for own in rows], kind="stable")
     trained = stack.copied()
     parts = list(memory.slices(len(stack), block or _block(stack, x, recipe)))
+    shape = Multilayer.of(stack.template)
+    records = x if shape is None else table(x)
     for done, part in enumerate(parts):
         models = order[part]
         own = _Block(stack.take(models), [rows[model] for model in models], [int(seeds[model]) for model in models])
-        own.train(x, y, recipe, loss, _part(progress, done, len(parts)))
+        if shape is None:
+            own.train(records, y, recipe, loss, _part(progress, done, len(parts)))
+        else:
+            own.train_perceptrons(shape, records, y, recipe, loss, _part(progress, done, len(parts)))
         for name, tensor in own.stack.tensors.items():
             trained.tensors[name][torch.as_tensor(models, device=stack.device)] = tensor
     progress(1.0)
@@ -76,7 +82,7 @@ def _block(stack: Stack, x: Tensor, recipe: Recipe) -> int:
         return fitting
     if Multilayer.of(stack.template) is None:
         return min(fitting, TOGETHER)
-    return max(1, min(fitting, CACHE // (2 * memory.FLOAT * stack.size)))
+    return max(1, min(fitting, CACHE // (2 * memory.FLOAT * stack.size + inside // memory.OVERHEAD)))
 
 
 class _Block:
@@ -91,24 +97,40 @@ class _Block:
     def train(self, x: Tensor, y: Tensor, recipe: Recipe, loss: Loss, progress: Progress) -> None:
         """All epochs; the stack's tensors are changed in place."""
         moving = optimiser(self.stack.parameters, recipe)
-        shape = Multilayer.of(self.stack.template)
         with seeded(self.seed, self.stack.device):
-            for epoch in range(recipe.epochs):
+            for epoch in self._epochs(recipe, progress):
                 moving.rate = recipe.rate_at(epoch)
-                orders = [ordered(own, recipe, rng) for own, rng in zip(self.rows, self.rngs, strict=True)]
-                for turn in turns(orders, recipe):
-                    batch = _gathered(x, turn), _gathered(y, turn)
-                    if shape is None:
-                        _step(self.stack, moving, turn.models, batch, loss, epoch)
-                    else:
-                        shape.step(moving, turn.models, *batch, loss, epoch)
-                progress((epoch + 1) / recipe.epochs)
+                for run in self._runs(recipe):
+                    for rows in run.rows:
+                        batch = _gathered(x, rows), _gathered(y, rows)
+                        _step(self.stack, moving, run.models, batch, loss, epoch)
+
+    def train_perceptrons(
+        self, shape: Multilayer, rows: Tensor, y: Tensor, recipe: Recipe, loss: Loss, progress: Progress
+    ) -> None:
+        """The same for perceptrons, whose records are rows of a `perceptrons.table`."""
+        own = Perceptrons(shape, self.stack, recipe)
+        with seeded(self.seed, self.stack.device), torch.no_grad():
+            for epoch in self._epochs(recipe, progress):
+                own.optimiser.rate = recipe.rate_at(epoch)
+                for run in self._runs(recipe):
+                    own.run(run, rows, y, loss, epoch)
+        self.stack.parameters.update(own.parameters)
+
+    def _epochs(self, recipe: Recipe, progress: Progress) -> Iterator[int]:
+        for epoch in range(recipe.epochs):
+            yield epoch
+            progress((epoch + 1) / recipe.epochs)
+
+    def _runs(self, recipe: Recipe) -> Iterator[Run]:
+        """The steps of the next epoch."""
+        return runs([ordered(own, recipe, rng) for own, rng in zip(self.rows, self.rngs, strict=True)], recipe)
 
 
-def _gathered(values: Tensor, turn: Turn) -> Tensor:
-    """(models, batch, ...): the values at the rows of a turn."""
-    places = torch.from_numpy(turn.rows.reshape(-1)).to(values.device, non_blocking=True)
-    return values.index_select(0, places).reshape(*turn.rows.shape, *values.shape[1:])
+def _gathered(values: Tensor, rows: Integers) -> Tensor:
+    """(models, batch, ...): the values at rows (models, batch)."""
+    places = torch.from_numpy(rows.reshape(-1)).to(values.device, non_blocking=True)
+    return values.index_select(0, places).reshape(*rows.shape, *values.shape[1:])
 
 
 def _step(stack: Stack, moving: Optimiser, models: slice, batch: tuple[Tensor, Tensor], loss: Loss, epoch: int) -> None:

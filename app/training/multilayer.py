@@ -1,14 +1,10 @@
-"""The fast path: perceptrons as batched matrix products, with a backward pass written by hand."""
+"""Perceptrons as batched matrix products, with a backward pass written by hand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
-
-from app.training.losses import Loss, cross_entropy
-from app.training.optimisers import Optimiser
 
 VECTOR = 16
 """Numbers in a vector register."""
@@ -54,16 +50,6 @@ class Multilayer:
             found.append(torch.ops.aten.threshold_backward(torch.bmm(found[-1], weights[weight]), taken, 0.0))
         return found[::-1]
 
-    def step(self, optimiser: Optimiser, models: slice, x: Tensor, targets: Tensor, loss: Loss, epoch: int) -> None:
-        """One step of the models in the slice on own batches x (k, B, ...) with targets (k, B, ...)."""
-        weights = {name: tensor[models] for name, tensor in optimiser.parameters.items()}
-        inputs, logits = self.forward(weights, x)
-        slopes = self.slopes(weights, inputs, _slope(logits, targets, loss, epoch))
-        optimiser.begin(models)
-        for (weight, bias), taken, given in zip(self.layers, inputs, slopes, strict=True):
-            optimiser.move_by_product(weight, given.transpose(1, 2), taken, models)
-            optimiser.move(bias, given.sum(1), models)
-
     def gradient_norms(self, weights: Mapping[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         """(M, n, layers): the norm of each record's gradient of its cross-entropy by each layer's weight and bias."""
         both = self.tensor_norms(weights, x, y).square()
@@ -96,16 +82,6 @@ def _is_watched(module: nn.Module) -> bool:
 
 def _linear(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
-
-
-def _slope(logits: Tensor, targets: Tensor, loss: Loss, epoch: int) -> Tensor:
-    """The slopes (k, B, K) of the models' losses by their logits; only this much is left to autograd."""
-    if loss is cross_entropy and not targets.is_floating_point():
-        return _residual(logits, targets).div_(logits.shape[1])
-    leaf = logits.detach().requires_grad_(True)
-    with torch.enable_grad():
-        losses = vmap(lambda one, own: loss(one, own, epoch))(leaf, targets)
-        return torch.autograd.grad(losses.sum(), leaf)[0]
 
 
 def _residual(logits: Tensor, y: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """SGD and Adam for stacked tensors: every model of the stack takes the step that it would take alone."""
 
+import copy
 from abc import ABC, abstractmethod
+from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from app.training.recipe import Recipe
@@ -14,7 +15,10 @@ EVERY = slice(None)
 
 
 class Optimiser(ABC):
-    """Changes stacked parameters in place; what it remembers has the axis of models too."""
+    """Changes stacked parameters in place; what it remembers has the axis of models too.
+
+    A step is `add` or `add_product` for every tensor, and then `end`.
+    """
 
     def __init__(self, parameters: Weights, recipe: Recipe) -> None:
         """Begin with nothing remembered; `parameters` (name -> (M, ...)) are the tensors that steps change."""
@@ -24,51 +28,74 @@ class Optimiser(ABC):
 
     def step(self, gradients: Weights, models: slice = EVERY) -> None:
         """One step of the models in the slice; `gradients` are name -> (models, ...)."""
-        self.begin(models)
+        part = self.part(models)
+        part.rate = self.rate
         for name, gradient in gradients.items():
-            self.move(name, gradient, models)
-
-    def begin(self, models: slice) -> None:  # noqa: B027 (most optimisers count nothing)
-        """A new step of the models in the slice begins."""
+            part.add(name, gradient)
+        part.end()
 
     @abstractmethod
-    def move(self, name: str, gradient: Tensor, models: slice) -> None:
-        """Move one tensor of the models in the slice."""
+    def part(self, models: slice) -> Self:
+        """The optimiser of some of the models, which works on the same memory; itself, if these are all."""
 
-    def move_by_product(self, name: str, left: Tensor, right: Tensor, models: slice) -> None:
-        """Move a tensor whose gradient is the batched product `left` (k, a, B) @ `right` (k, B, b)."""
-        self.move(name, torch.bmm(left, right), models)
+    @abstractmethod
+    def add(self, name: str, gradient: Tensor) -> None:
+        """Take the gradient of one tensor."""
+
+    @abstractmethod
+    def add_product(self, name: str, left: Tensor, right: Tensor, share: float) -> None:
+        """Take a gradient that is `share` times the batched product `left` (M, a, B) @ `right` (M, B, b)."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Move the parameters."""
+
+    def _is_whole(self, models: slice) -> bool:
+        count = len(next(iter(self.parameters.values())))
+        return len(range(*models.indices(count))) == count
 
 
 class Sgd(Optimiser):
-    """`torch.optim.SGD` with momentum and weight decay, without dampening."""
+    """`torch.optim.SGD` with momentum and weight decay, without dampening.
+
+    The update: v = momentum v + g + decay w; w = w - rate v.
+    """
 
     def __init__(self, parameters: Weights, recipe: Recipe) -> None:
         super().__init__(parameters, recipe)
         self.velocity = {name: torch.zeros_like(p) for name, p in parameters.items()} if recipe.momentum else {}
 
-    def move(self, name: str, gradient: Tensor, models: slice) -> None:
-        """The update: v = momentum v + g + decay w; w = w - rate v."""
-        weight = self.parameters[name][models]
-        if not self.velocity:
-            weight.mul_(1.0 - self.rate * self.recipe.weight_decay).add_(gradient, alpha=-self.rate)
-            return
-        velocity = self.velocity[name][models].mul_(self.recipe.momentum).add_(gradient)
-        self._follow(weight, velocity)
+    def part(self, models: slice) -> Self:
+        """The velocities are shared too."""
+        if self._is_whole(models):
+            return self
+        found = copy.copy(self)
+        found.parameters, found.velocity = _of(self.parameters, models), _of(self.velocity, models)
+        return found
 
-    def move_by_product(self, name: str, left: Tensor, right: Tensor, models: slice) -> None:
-        """The product is added to the velocity, or to the weight, in the same pass that computes it."""
-        weight, decay = self.parameters[name][models], self.recipe.weight_decay
-        if not self.velocity:
-            weight.baddbmm_(left, right, beta=1.0 - self.rate * decay, alpha=-self.rate)
-            return
-        velocity = self.velocity[name][models].baddbmm_(left, right, beta=self.recipe.momentum)
-        self._follow(weight, velocity)
+    def add(self, name: str, gradient: Tensor) -> None:
+        """To the velocity, or without momentum to the weight itself."""
+        moved, keep, share = self._moved(name)
+        moved.mul_(keep).add_(gradient, alpha=share)
 
-    def _follow(self, weight: Tensor, velocity: Tensor) -> None:
-        if self.recipe.weight_decay:
-            velocity.add_(weight, alpha=self.recipe.weight_decay)
-        weight.add_(velocity, alpha=-self.rate)
+    def add_product(self, name: str, left: Tensor, right: Tensor, share: float) -> None:
+        """In the same pass that computes the product."""
+        moved, keep, part = self._moved(name)
+        moved.baddbmm_(left, right, beta=keep, alpha=part * share)
+
+    def end(self) -> None:
+        """With momentum, the weights follow the velocities."""
+        for name, velocity in self.velocity.items():
+            weight = self.parameters[name]
+            if self.recipe.weight_decay:
+                velocity.add_(weight, alpha=self.recipe.weight_decay)
+            weight.add_(velocity, alpha=-self.rate)
+
+    def _moved(self, name: str) -> tuple[Tensor, float, float]:
+        """The tensor that a gradient goes into, what is kept of it, and the gradient's share."""
+        if self.velocity:
+            return self.velocity[name], self.recipe.momentum, 1.0
+        return self.parameters[name], 1.0 - self.rate * self.recipe.weight_decay, -self.rate
 
 
 class Adam(Optimiser):
@@ -78,37 +105,63 @@ class Adam(Optimiser):
 
     def __init__(self, parameters: Weights, recipe: Recipe) -> None:
         super().__init__(parameters, recipe)
-        self.first = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        self.second = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        self.steps = np.zeros(len(next(iter(parameters.values()))))
+        self.first, self.second, self.gradients = (
+            {name: torch.zeros_like(p) for name, p in parameters.items()} for _ in range(3)
+        )
+        self.steps = np.zeros(len(next(iter(parameters.values()))), np.int64)
 
-    def begin(self, models: slice) -> None:
-        """Models of different sizes have taken different numbers of steps, so each corrects its own bias."""
-        self.steps[models] += 1.0
-        steps = self.steps[models]
-        is_common = bool((steps == steps[0]).all())
-        self._corrections = self._corrected(steps[:1] if is_common else steps)
+    def part(self, models: slice) -> Self:
+        """The moments and the numbers of steps are shared too."""
+        if self._is_whole(models):
+            return self
+        found = copy.copy(self)
+        found.parameters, found.steps = _of(self.parameters, models), self.steps[models]
+        found.first, found.second = _of(self.first, models), _of(self.second, models)
+        found.gradients = _of(self.gradients, models)
+        return found
 
-    def move(self, name: str, gradient: Tensor, models: slice) -> None:
-        """The moments m and v are moving averages of g and g^2; w = w - rate m / (sqrt v + epsilon), bias-corrected."""
-        weight, (one, two) = self.parameters[name][models], self.BETAS
-        if self.recipe.weight_decay:
-            gradient = gradient.add(weight, alpha=self.recipe.weight_decay)
-        first = self.first[name][models].lerp_(gradient, 1.0 - one)
-        second = self.second[name][models].mul_(two).addcmul_(gradient, gradient, value=1.0 - two)
-        rates, roots = self._corrections
-        if len(rates) == 1:
-            scale = second.sqrt().div_(float(roots[0])).add_(self.EPSILON)
-            weight.addcdiv_(first, scale, value=-float(rates[0]))
-            return
-        shape = (-1, *[1] * (weight.ndim - 1))
-        scale = second.sqrt().div_(torch.from_numpy(roots).to(second).reshape(shape)).add_(self.EPSILON)
-        weight.sub_(first.div(scale).mul_(torch.from_numpy(rates).to(first).reshape(shape)))
+    def add(self, name: str, gradient: Tensor) -> None:
+        """Kept until the end, when all tensors are moved in one pass."""
+        self.gradients[name].copy_(gradient)
 
-    def _corrected(self, steps: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The learning rate, and the root that divides the second moment's, after these numbers of steps."""
-        one, two = self.BETAS
-        return self.rate / (1.0 - one**steps), np.sqrt(1.0 - two**steps)
+    def add_product(self, name: str, left: Tensor, right: Tensor, share: float) -> None:
+        """Kept likewise."""
+        self.gradients[name].baddbmm_(left, right, beta=0.0, alpha=share)
+
+    def end(self) -> None:
+        """The moments m and v are moving averages of g and g^2; w = w - rate m / (sqrt v + epsilon), bias-corrected.
+
+        Models of different sizes have taken different numbers of steps, so each corrects its own bias.
+        """
+        self.steps += 1
+        # Runs of neighbours that have taken as many steps.
+        ends = [*(np.flatnonzero(np.diff(self.steps)) + 1).tolist(), len(self.steps)]
+        for low, high in zip([0, *ends[:-1]], ends, strict=True):
+            some = self.part(slice(low, high))
+            some._move(float(self.steps[low]))
+
+    def _move(self, steps: float) -> None:
+        """Torch's one pass over all arrays: what `torch.optim.Adam(fused=True)` calls."""
+        weights = list(self.parameters.values())
+        torch._fused_adam_(
+            weights,
+            list(self.gradients.values()),
+            list(self.first.values()),
+            list(self.second.values()),
+            [],
+            [torch.full((), steps, device=weights[0].device)] * len(weights),
+            lr=self.rate,
+            beta1=self.BETAS[0],
+            beta2=self.BETAS[1],
+            weight_decay=self.recipe.weight_decay,
+            eps=self.EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _of(tensors: Weights, models: slice) -> Weights:
+    return {name: tensor[models] for name, tensor in tensors.items()}
 
 
 def optimiser(parameters: Weights, recipe: Recipe) -> Optimiser:

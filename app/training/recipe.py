@@ -48,27 +48,30 @@ def ordered(rows: NDArray, recipe: Recipe, rng: np.random.Generator) -> Integers
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One step that some neighbouring models take together: each on as many records."""
+class Run:
+    """Steps that some neighbouring models take together, one after another: each on as many records."""
 
     models: slice
     rows: Integers
-    """(models, batch)"""
+    """(steps, models, batch)"""
 
 
-def turns(orders: Sequence[Integers], recipe: Recipe) -> Iterator[Turn]:
+def runs(orders: Sequence[Integers], recipe: Recipe) -> Iterator[Run]:
     """The steps of one epoch of models that are sorted by falling numbers of records.
 
     Models with a full batch left are always the first ones, so a step works on views and never pads: what a model
     computes does not depend on its neighbours, not even in batch normalisation.
     """
     sizes = np.array([len(order) for order in orders])
-    width = recipe.batch
-    for step in range(int(sizes.max(initial=0)) // width):
-        k = int((sizes >= (step + 1) * width).sum())
-        yield Turn(slice(0, k), np.stack([order[step * width : (step + 1) * width] for order in orders[:k]]))
+    width, start = recipe.batch, 0
+    full = sizes // width
+    for end in np.unique(full[full > 0]):
+        k = int((full >= end).sum())
+        batches = np.stack([order[start * width : end * width] for order in orders[:k]])
+        yield Run(slice(0, k), np.ascontiguousarray(batches.reshape(k, -1, width).swapaxes(0, 1)))
+        start = end
     for size in np.unique(sizes):
         left = int(size % width)
         if left and not (recipe.is_dropping and size > width):
             k, end = int((sizes > size).sum()), int((sizes >= size).sum())
-            yield Turn(slice(k, end), np.stack([order[size - left :] for order in orders[k:end]]))
+            yield Run(slice(k, end), np.stack([order[size - left :] for order in orders[k:end]])[None])

@@ -157,12 +157,16 @@ class TestReferences:
         assert found[0].sum() == 5
 
     def test_processes_change_nothing(self):
-        members = references.halves(len(LINES), 2, np.random.default_rng(0))
+        members = references.halves(len(LINES), 4, np.random.default_rng(0))
+        told: list[float] = []
         alone, together = (
-            references.reference_losses(self.STUDY, members, np.random.default_rng(1), processes=processes)
+            references.reference_losses(
+                self.STUDY, members, np.random.default_rng(1), processes=processes, progress=told.append
+            )
             for processes in (1, 2)
         )
         assert np.allclose(alone, together, atol=1e-6)
+        assert told[-1] == 1.0
 
     def test_each_model_learns_its_own_half(self):
         members = references.halves(len(LINES), 2, np.random.default_rng(0))

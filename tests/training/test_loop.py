@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from app.training import Recipe, Stack, epochs_of, logits, perceptron, small_cnn, train
+from app.training import Recipe, Stack, epochs_of, logits, optimiser, perceptron, small_cnn, train
+from app.training.recipe import runs
 
 SGD = Recipe(epochs=3, batch=16, rate=0.05, momentum=0.9, weight_decay=1e-3, decay=0.9)
 PLAIN = Recipe(epochs=3, batch=16, rate=0.1, momentum=0.0, weight_decay=1e-2)
@@ -140,3 +141,51 @@ class TestTrain:
 
         with pytest.raises(ValueError, match="needs rows"):
             train(Stack.seeded(lambda: perceptron((12,), 4), range(2)), x, y, [np.arange(3), np.arange(0)], SGD, rng)
+
+    def test_long_runs_equal_the_plain_loop_but_for_rounding(self, table):
+        x, y = table
+        data, recipe = (x.double(), y), Recipe(epochs=80, batch=16, rate=0.05, momentum=0.9)
+
+        together, single = both(lambda: perceptron((12,), 4, (16,)).double(), data, recipe, (40, 64))
+
+        assert torch.allclose(together, single, atol=1e-9)
+
+    @pytest.mark.parametrize("recipe", [SGD, PLAIN, ADAM], ids=["momentum", "plain", "adam"])
+    def test_a_network_without_hidden_layers_learns_what_it_learns_alone(self, table, recipe):
+        together, single = both(lambda: perceptron((12,), 4, ()), table, recipe)
+
+        assert torch.allclose(together, single, atol=2e-5)
+
+
+class TestRuns:
+    @pytest.mark.parametrize("is_dropping", [False, True])
+    @pytest.mark.parametrize("sizes", [(64, 40, 40, 33, 7), (32, 32), (5, 3), (16,)])
+    def test_every_model_takes_its_own_batches_in_order(self, sizes, is_dropping):
+        recipe = Recipe(epochs=1, batch=16, is_shuffled=False, is_dropping=is_dropping)
+        orders = [np.arange(size) + 100 * model for model, size in enumerate(sizes)]
+
+        taken = [[] for _ in sizes]
+        for run in runs(orders, recipe):
+            for rows in run.rows:
+                for model, own in zip(range(len(sizes))[run.models], rows, strict=True):
+                    taken[model].append(own.tolist())
+
+        expected = [next(epochs_of(order, recipe, 0)) for order in orders]
+        assert taken == [[batch.tolist() for batch in batches] for batches in expected]
+
+
+class TestOptimiser:
+    @pytest.mark.parametrize("recipe", [SGD, PLAIN, ADAM], ids=["momentum", "plain", "adam"])
+    def test_a_product_moves_as_its_result_does(self, recipe, rng):
+        left, right = (torch.from_numpy(rng.standard_normal(shape)) for shape in ((3, 4, 5), (3, 5, 2)))
+        moved, expected = (optimiser({"w": torch.ones(3, 4, 2, dtype=torch.float64)}, recipe) for _ in range(2))
+
+        for _ in range(3):
+            part = moved.part(slice(1, 3))
+            part.add_product("w", left[1:], right[1:], 0.5)
+            part.end()
+            expected.step({"w": 0.5 * (left @ right)[1:]}, slice(1, 3))
+
+        assert torch.allclose(moved.parameters["w"], expected.parameters["w"], atol=1e-12)
+        assert torch.equal(moved.parameters["w"][0], torch.ones(4, 2, dtype=torch.float64))
+        assert not torch.allclose(moved.parameters["w"][1:], torch.ones(2, 4, 2, dtype=torch.float64))

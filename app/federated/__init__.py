@@ -8,7 +8,7 @@ from app.federated.averaging import average
 from app.federated.history import History, Round
 from app.federated.observations import observe
 from app.federated.partition import RULES, Dirichlet, FixedClasses, Iid, Partition, PerWriter, Rule
-from app.federated.run import Data, Local, run
+from app.federated.run import Data, Local, honest, run
 from app.federated.training import FederatedTraining
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Round",
     "Rule",
     "average",
+    "honest",
     "observe",
     "run",
 ]

@@ -25,6 +25,11 @@ def silent(share: float) -> None:
     """Progress that nobody watches."""
 
 
+def honest(number: int, server: Stack) -> Stack:
+    """What a server sends that attacks nobody: the average of the round before."""
+    return server
+
+
 @dataclass(frozen=True)
 class Data:
     """Labelled records, and those on which the global model is tested after every round."""
@@ -68,11 +73,13 @@ def run(  # noqa: PLR0913 (the federation, its surroundings, and what a caller m
     *,
     local: Local | None = None,
     keep: Callable[[Round], Round] | None = None,
+    send: Callable[[int, Stack], Stack] = honest,
 ) -> History:
     """Train a federation from the weights of `model`, which is left as it is.
 
     `keep` chooses what stays of a round (`Round.only`); without it everything stays, and ValueError is raised when that
-    would be more than 4 GiB. The same generator gives the same history on the same device.
+    would be more than 4 GiB. `send` gives what the server really sends in a round, counted from 0, in place of the
+    average, as an active attacker in its place would. The same generator gives the same history on the same device.
     """
     clients = _participants(partition, training)
     server = Stack.of([model], device)
@@ -83,6 +90,7 @@ def run(  # noqa: PLR0913 (the federation, its surroundings, and what a caller m
         chosen = np.sort(rng.choice(len(partition.rows), clients, replace=False))
         turn = Turn(training, number, rng.integers(2**63, size=clients))
         rows = [partition.rows[client] for client in chosen]
+        server = send(number, server)
         after = (local or Local())(server.repeated(clients), x, y, rows, turn)
         sizes = partition.sizes[chosen]
         found = Round(number, server, after, chosen, sizes, turn.seeds, training.rate_at(number))

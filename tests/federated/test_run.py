@@ -142,6 +142,26 @@ class TestHistory:
         assert [len(seen.after) for seen in history.rounds] == [1, 1]
         assert history.rounds[0].clients.tolist() == [4]
 
+    def test_clients_start_from_what_the_server_sends_and_it_averages_what_comes_back(self):
+        records = data()
+        partition = Iid().partition(records.y, 3, 0)
+        asked = []
+
+        def send(number, server):
+            asked.append(number)
+            if number == 0:
+                return server
+            moved = {name: tensor + 1.0 for name, tensor in server.parameters.items()}
+            return Stack(server.template, moved, server.buffers)
+
+        training = FederatedTraining(rounds=2, rate=0.0)
+        history = run(dense(), partition, records, training, np.random.default_rng(0), send=send)
+
+        assert asked == [0, 1]
+        for name, tensor in history.rounds[0].before.parameters.items():
+            assert torch.allclose(history.rounds[1].before.parameters[name], tensor + 1.0)
+            assert torch.allclose(history.final.parameters[name], tensor + 1.0)
+
     def test_more_than_memory_holds_is_refused_unless_chosen(self):
         records = data(n=200)
         partition = Iid().partition(records.y, 100, 0)

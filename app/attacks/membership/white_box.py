@@ -18,6 +18,8 @@ from app.training import seeded
 WIDTH = 64
 """What every component says about a record."""
 CHUNK = 512
+FLOOR = 1e-6
+"""Losses below it are taken for it, before their logarithm."""
 
 
 def _connected(width: int, hidden: int) -> nn.Sequential:
@@ -65,7 +67,8 @@ def _activation_component(shape: Sequence[int], kernels: int, dropout: float) ->
 class AttackNetwork(nn.Module):
     """A component for each gradient and activation of each observation, for the losses and the label; then four layers.
 
-    The output is a logit, not the ReLU that some ports end with, which may die and then says "no member" for ever.
+    Losses are seen as standardised logarithms: those of members may all be tiny, and differ by factors. The output is
+    a logit, not the ReLU that some ports end with, which may die and then says "no member" for ever.
     """
 
     def __init__(self, example: Evidence, kernels: int, dropout: float) -> None:
@@ -83,16 +86,21 @@ class AttackNetwork(nn.Module):
             *(nn.Linear(parts * WIDTH, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU()),
             *(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1)),
         )
-        scales = [_scale(each) for each in (*gradients, *activations, example.losses)]
-        self.register_buffer("scales", torch.stack(scales))
+        scales = [_scale(each) for each in (*gradients, *activations)]
+        self.register_buffer("scales", torch.stack(scales) if scales else example.losses.new_empty(0))
+        logs = example.losses.clamp_min(FLOOR).log()
+        self.register_buffer("middle", logs.mean(0))
+        self.register_buffer("spread", logs.std(0, correction=0).clamp_min(FLOOR))
 
     def forward(self, evidence: Evidence) -> Tensor:
         """(n,) logits of membership."""
         given = [each for seen in (*evidence.gradients, *evidence.activations) for each in seen]
         components = [*self.gradients, *self.activations]
-        scales = list(self.get_buffer("scales"))
-        found = [part(each.float() / scale) for part, each, scale in zip(components, given, scales, strict=False)]
-        found += [self.losses(evidence.losses / scales[-1]), self.labels(evidence.labels)]
+        scales = self.get_buffer("scales")
+        found = [part(each.float() / scale) for part, each, scale in zip(components, given, scales, strict=True)]
+        logs = evidence.losses.clamp_min(FLOOR).log()
+        losses = (logs - self.get_buffer("middle")) / self.get_buffer("spread")
+        found += [self.losses(losses), self.labels(evidence.labels)]
         logits: Tensor = self.encoder(torch.cat(found, dim=1))[:, 0]
         return logits
 
@@ -107,8 +115,9 @@ class WhiteBox:
     """How the attack network is trained: supervised, from evidence on records whose membership is known.
 
     Nasr, Shokri and Houmansadr, 2019, IEEE S&P, sections on passive and federated attacks. Variant: narrower components
-    (the original's have 10^8 weights for a small perceptron), binary cross-entropy, Adam, and the epoch with the best
-    AUC on a part that was set aside. Evidence of several observations makes it the federated attack.
+    (the original's have 10^8 weights for a small perceptron), binary cross-entropy, Adam, logarithms of losses, and the
+    epoch with the best AUC on a part that was set aside. Evidence of several observations makes it the federated
+    attack.
     """
 
     epochs: int = parameter(40, "Passes over the known records.", minimum=1, maximum=1000)

@@ -50,6 +50,17 @@ class Evidence:
             self.labels[rows],
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Evidence"]) -> "Evidence":
+        """The evidence on the records of all parts, one after another, each seen as often and by the same tensors."""
+
+        def together(kind: str) -> tuple[tuple[Tensor, ...], ...]:
+            seen = zip(*(getattr(part, kind) for part in parts), strict=True)
+            return tuple(tuple(map(torch.cat, zip(*each, strict=True))) for each in seen)
+
+        losses, labels = (torch.cat([getattr(part, kind) for part in parts]) for kind in ("losses", "labels"))
+        return cls(together("gradients"), together("activations"), losses, labels)
+
 
 def observe(
     forward: Forward,

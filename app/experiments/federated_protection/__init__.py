@@ -7,9 +7,10 @@ CARD = Card(
     slug="federated-protection",
     title="Federated protection",
     summary=(
-        "Trains a federation with and without a protection, such as P2 as published or corrected, and attacks the "
-        "global model and what the clients send: accuracy and every attack before and after, with intervals over "
-        "several seeds, and a plain word where a protection made an attack stronger."
+        "Trains a federation with and without a protection, such as P2 as published, corrected or distilled, and "
+        "attacks the global model and what the clients send, also as a server that watches several rounds or meddles "
+        "with them: accuracy, AUC and true positives at few false alarms before and after, with intervals over several "
+        "seeds, and a plain word where a protection made an attack stronger."
     ),
     inputs=(
         Input("table", "table", "A table of labelled records; without any file handwritten digits.", is_required=False),

@@ -35,8 +35,8 @@ class FederatedProtection(Experiment):
     ) -> Report:
         """Repeat the study for every seed. Raises InvalidUpload when the data do not carry it."""
         # The class is imported where forms are made of its parameters; torch is wanted only here.
-        from app.attacks.membership.references import ReferenceCache
-        from app.experiments.federated_protection import measuring, protections, reporting, samples
+        from app.experiments.federated_protection import comparing, reporting, samples
+        from app.experiments.federated_protection.federation import Federation
 
         chosen = parameters.effective
         records = samples.read(inputs)
@@ -44,15 +44,14 @@ class FederatedProtection(Experiment):
         pairs = []
         for number in range(chosen.seeds):
             sample, seed = samples.draw(records, chosen, rng), int(rng.integers(2**62))
-            federation = protections.Federation(records, sample, chosen, seed, device)
-            cache = ReferenceCache()
-            before = measuring.measure(federation, protections.plain(federation), cache)
-            progress((number + 0.4) / chosen.seeds)
-            outcome = protections.protected(federation)
-            progress((number + 0.8) / chosen.seeds)
-            pairs.append(reporting.Pair(before, measuring.measure(federation, outcome, cache), outcome.note))
-            progress((number + 1) / chosen.seeds)
+            federation = Federation(records, sample, chosen, seed, device)
+            pairs.append(comparing.compare(federation, _part(progress, number, chosen.seeds)))
         return reporting.report(pairs, TITLES, records, chosen)
+
+
+def _part(progress: Progress, done: int, parts: int) -> Progress:
+    """The progress of one of the parts of the work."""
+    return lambda share: progress((done + share) / parts)
 
 
 def _check(records: RecordSet, chosen: Parameters) -> None:

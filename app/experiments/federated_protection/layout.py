@@ -3,9 +3,10 @@
 from app.experiments.base import Group, Layout
 from app.experiments.federated_protection.choices import (
     CONFIGURATION_TITLES,
-    CONFIGURATIONS,
     EFFORTS,
+    FILLS,
     LISTENS,
+    MEASURED,
     MODELS,
     PARTITIONS,
     PROTECTIONS,
@@ -17,16 +18,16 @@ _OTHERS = tuple(name for names in LISTENS.values() for name in names if name not
 LAYOUT = Layout(
     groups=(
         Group("The federation", ("configuration", "clients", "records", "partition", "rounds", "model")),
-        Group("The protection", ("protection",)),
+        Group("The protection", ("protection",), note=MEASURED),
         Group("Settings of P2", _P2, is_folded=True),
         Group("Settings of other protections", _OTHERS, is_folded=True),
         Group(
             "Local training",
-            ("epochs", "batch", "rate", "momentum", "weight_decay", "decay", "optimiser"),
+            ("epochs", "batch", "rate", "momentum", "weight_decay", "decay", "optimiser", "is_shuffled"),
             is_folded=True,
         ),
         Group("Shares", ("beta", "client_classes", "held_out"), is_folded=True),
-        Group("The attacks", ("attacks", "shadows", "seeds")),
+        Group("The attacks", ("attacks", "shadows", "ascent", "seeds")),
     ),
     titles={
         "configuration": CONFIGURATION_TITLES,
@@ -35,7 +36,12 @@ LAYOUT = Layout(
         "protection": PROTECTIONS,
         "attacks": EFFORTS,
         "optimiser": {"sgd": "SGD", "adam": "Adam"},
-        "p2_start": {"own": "Its own", "local": "The clients' models", "global": "The global model"},
+        "p2_start": {
+            "own": "Its own",
+            "local": "The clients' models",
+            "global": "The global model",
+            "first": "The first round's",
+        },
         "p2_layers": {
             "own": "Its own",
             "first": "The first weight",
@@ -44,8 +50,5 @@ LAYOUT = Layout(
             "last": "The last layer",
         },
     },
-    presets={
-        name: {CONFIGURATION_TITLES[label].partition(":")[0]: str(each[name]) for label, each in CONFIGURATIONS.items()}
-        for name in CONFIGURATIONS["reference"]
-    },
+    fills={label: {name: str(value) for name, value in values.items()} for label, values in FILLS.items()},
 )

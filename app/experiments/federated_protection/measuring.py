@@ -17,19 +17,13 @@ from app.attacks.membership.loss_threshold import LossThreshold
 from app.attacks.membership.ml_leaks import MlLeaks1, MlLeaks3
 from app.attacks.membership.references import ReferenceCache
 from app.attacks.membership.shadow_models import ShadowModels
-from app.attacks.membership.white_box import WhiteBox
-from app.attacks.membership.white_box_evidence import last_weights, observe
-from app.experiments.federated_protection.protections import Federation, Outcome, as_it_is
-from app.training import Stack, logits
+from app.experiments.federated_protection.federation import Federation, Outcome, as_it_is
+from app.experiments.federated_protection.told import Told, together, told
+from app.experiments.federated_protection.white_box import CLIENTS, GLOBAL, white_box
+from app.training import logits
 
-Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 FLOOR = 1e-12
-GLOBAL, CLIENTS = "global", "clients"
-KNOWN = 1000
-"""Members, and as many others, of which the white-box attacker knows half; their gradients are kept in memory."""
-LAYERS = 2
-"""Weights whose gradients it looks at, from the output on."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +35,28 @@ class Measured:
     member_accuracy: float
     client_accuracy: float
     """Of the clients' models on new records, in the mean."""
-    auc: dict[tuple[str, str], float]
-    """(attack, "global" or "clients") -> AUC; of the clients' models the mean, each against its own records."""
+    attacks: dict[tuple[str, str], Told]
+    """(attack, "global" or "clients") -> what it told; of the clients' models together, each against its own records.
+    """
 
 
-def measure(federation: Federation, outcome: Outcome, cache: ReferenceCache) -> Measured:
-    """Accuracies and attacks of one outcome; `cache` keeps shadow models, which do not depend on the protection."""
-    sample, y = federation.sample, federation.records.y
-    quick, is_thorough = quick_attacks(), federation.parameters.attacks == "all"
-    attacks = quick | (_trained_attacks(federation, cache) if is_thorough else {})
-    found = {(name, GLOBAL): auc for name, auc in _told(federation, outcome, sample.members, attacks).items()}
+def measure(federation: Federation, outcome: Outcome, cache: ReferenceCache, active: Outcome | None = None) -> Measured:
+    """Accuracies and attacks of one outcome; `cache` keeps shadow models, which do not depend on the protection.
+
+    `active` is the outcome of the same federation whose server attacks while it trains; without it nobody does.
+    """
+    sample, y, effort = federation.sample, federation.records.y, federation.parameters.attacks
+    quick = quick_attacks()
+    attacks = quick | (_trained_attacks(federation, cache) if effort == "all" else {})
+    found = {(name, GLOBAL): each for name, each in _told(federation, outcome, sample.members, attacks).items()}
     each, right = [], []
     for client, rows in enumerate(sample.shares.rows):
-        own = Outcome(outcome.clients.take(slice(client, client + 1)), outcome.clients, as_it_is)
+        own = Outcome(outcome.clients.take(slice(client, client + 1)), outcome.clients)
         each.append(_told(federation, own, sample.members[rows], quick))
         right.append(metrics.accuracy(federation.probabilities(own.final, sample.others), y[sample.others]))
-    found |= {(name, CLIENTS): float(np.mean([one[name] for one in each])) for name in quick}
-    if is_thorough:
-        found["white-box", GLOBAL] = _white_box(federation, outcome.final)
+    found |= {(name, CLIENTS): together([one[name] for one in each], sample.shares.sizes) for name in quick}
+    if effort != "quick":
+        found |= white_box(federation, outcome, active)
     # No protection of answers changes the predicted class.
     accuracies = [
         metrics.accuracy(federation.probabilities(outcome.final, rows), y[rows])
@@ -92,8 +90,8 @@ def _trained_attacks(federation: Federation, cache: ReferenceCache) -> dict[str,
 
 def _told(
     federation: Federation, outcome: Outcome, members: Integers, attacks: Mapping[str, MembershipAttack]
-) -> dict[str, float]:
-    """Attack -> AUC against these members and all new records."""
+) -> dict[str, Told]:
+    """What each attack tells of these members and all new records."""
     rows = np.r_[members, federation.sample.others]
     candidates, population = (_records(federation, places) for places in (rows, federation.held_out))
     target = _target(federation, outcome, candidates)
@@ -101,7 +99,7 @@ def _told(
     for name, attack in attacks.items():
         rng = np.random.default_rng(federation.seed)
         scores = attack(target, candidates, population, rng, federation.device)
-        found[name] = metrics.auc(scores, np.arange(len(rows)) < len(members))
+        found[name] = told(scores, np.arange(len(rows)) < len(members))
     return found
 
 
@@ -129,21 +127,3 @@ def _target(federation: Federation, outcome: Outcome, candidates: Records) -> Ta
         return stack.forward(weights, x)
 
     return Target(federation.records.classes, asked, parameters=stack.weights(0), forward=forward)
-
-
-def _white_box(federation: Federation, stack: Stack) -> float:
-    """The AUC on records that the attacker does not know, after learning from as many whose membership it knows."""
-    rng = np.random.default_rng(federation.seed)
-    count = min(KNOWN, len(federation.sample.members), len(federation.sample.others))
-    sides = [rng.permutation(rows)[:count] for rows in (federation.sample.members, federation.sample.others)]
-    x, y = (
-        torch.tensor(each[np.concatenate(sides)], device=federation.device)
-        for each in (federation.records.x, federation.records.y)
-    )
-    weights = stack.weights(0)
-    evidence = observe(stack.forward, [weights], x, y, federation.records.classes, last_weights(weights, LAYERS))
-    is_member, is_known = np.arange(2 * count) < count, np.arange(2 * count) % 2 == 0
-    places = torch.from_numpy(np.flatnonzero(is_known)).to(x.device)
-    fitted = WhiteBox().fit(evidence.take(places), is_member[is_known], rng)
-    hidden = torch.from_numpy(np.flatnonzero(~is_known)).to(x.device)
-    return metrics.auc(fitted.scores(evidence.take(hidden)), is_member[~is_known])

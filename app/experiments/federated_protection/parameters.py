@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from app.experiments.federated_protection.choices import CONFIGURATIONS, EFFORTS, MODELS, PARTITIONS, PROTECTIONS
+from app.experiments.federated_protection.choices import (
+    CONFIGURATIONS,
+    EFFORTS,
+    MODELS,
+    PARTITIONS,
+    PROTECTIONS,
+)
 from app.parameters import parameter
 
 LAYERS = ("own", "first", "all", "weights", "last")
@@ -14,7 +20,7 @@ class Parameters:
 
     configuration: str = parameter(
         "own",
-        "A named configuration takes the place of clients, records, rounds, local training and model.",
+        "A named configuration takes the place of clients, records, held-out ones, rounds, local training and model.",
         choices=("own", *CONFIGURATIONS),
     )
     clients: int = parameter(5, "Clients of the federation.", minimum=1, maximum=200)
@@ -32,12 +38,15 @@ class Parameters:
     weight_decay: float = parameter(0.0, "Squared-norm penalty.", minimum=0.0, maximum=1.0)
     decay: float = parameter(1.0, "Factor on the learning rate after every round.", minimum=0.01, maximum=1.0)
     optimiser: str = parameter("sgd", "The clients' optimiser.", choices=("sgd", "adam"))
+    is_shuffled: bool = parameter(
+        True, "Clients take their records in a new order in every epoch; the published code never does."
+    )
     model: str = parameter("perceptron", "The network.", choices=tuple(MODELS))
     protection: str = parameter("p2-corrected", "What is compared with no protection.", choices=tuple(PROTECTIONS))
     p2_epsilon: float = parameter(0.1, "P2: how far the confidence may move.", minimum=0.0, maximum=1.0)
     p2_start: str = parameter(
-        "own", "P2: models that it begins with; own is local as published, global corrected.",
-        choices=("own", "local", "global"),
+        "own", "P2: models that it begins with; own is local as published, global corrected, the first distilled.",
+        choices=("own", "local", "global", "first"),
     )  # fmt: skip
     p2_layers: str = parameter("own", "P2: layers whose gradients are poisoned; own is the form's own.", choices=LAYERS)
     p2_epochs: int = parameter(
@@ -55,10 +64,17 @@ class Parameters:
     budget: float = parameter(0.5, "MemGuard: expected L1 distortion of an answer.", minimum=0.0, maximum=2.0)
     top_k: int = parameter(1, "Top k: classes whose probability is told.", minimum=1, maximum=1000)
     digits: int = parameter(1, "Rounded: digits after the point.", minimum=0, maximum=10)
-    attacks: str = parameter("all", "Which attacks are tried.", choices=tuple(EFFORTS))
+    attacks: str = parameter(
+        "all",
+        "Which attacks are tried. The white box knows of some records who is a member; others judge it.",
+        choices=tuple(EFFORTS),
+    )
+    ascent: float = parameter(
+        1.0, "White box, active: rate of the gradient ascent before each of the last rounds.", minimum=0.0, maximum=1e3
+    )
     shadows: int = parameter(4, "Shadow models of the attacks that train some; even.", minimum=2, maximum=64)
     held_out: float = parameter(
-        0.5, "Records that a client holds out, as a share of those it trains on.", minimum=0.1, maximum=2.0
+        0.5, "Records that a client holds out, as a share of those it trains on.", minimum=0.01, maximum=2.0
     )
     seeds: int = parameter(3, "Repetitions with other splits and weights, for the intervals.", minimum=1, maximum=20)
 

@@ -9,11 +9,14 @@ from scipy import stats
 
 from app.experiments.base import Report
 from app.experiments.federated_protection.choices import PROTECTIONS
-from app.experiments.federated_protection.measuring import CLIENTS, GLOBAL, Measured
+from app.experiments.federated_protection.measuring import Measured
 from app.experiments.federated_protection.parameters import Parameters
+from app.experiments.federated_protection.told import RATES, Told
+from app.experiments.federated_protection.white_box import CLIENTS, GLOBAL
 from app.parameters import as_json
 from app.record_sets import RecordSet
 from app.reports import Estimate, Figure, Table
+from app.roc import Share
 
 RESULT, PARAMETERS = "Before and after", "Parameters"
 """Titles of the tables, by which other interfaces find them."""
@@ -24,6 +27,7 @@ COLUMNS = (
     *("After", "After, low", "After, high"),
     *("Change", "Change, low", "Change, high"),
 )
+NEW = "Accuracy on new records"
 WHOSE = {GLOBAL: "global model", CLIENTS: "clients' models"}
 
 
@@ -44,7 +48,10 @@ class Line:
     whose: str
     before: NDArray[np.float64]
     after: NDArray[np.float64]
-    is_attack: bool = True
+    is_area: bool = True
+    """Whether it is the AUC of an attack, which verdicts are about."""
+    exact: tuple[Share, Share] | None = None
+    """Of a single seed: the shares before and after with their own intervals."""
 
     @property
     def change(self) -> Estimate:
@@ -53,14 +60,17 @@ class Line:
 
     def row(self) -> tuple[str | float | None, ...]:
         """The row of the table."""
-        three = (interval(self.before), interval(self.after), self.change)
+        sides = (interval(self.before), interval(self.after))
+        if self.exact:
+            sides = (Estimate(*self.exact[0]), Estimate(*self.exact[1]))
+        three = (*sides, self.change)
         return (self.what, self.whose, *(number for each in three for number in (each.value, each.low, each.high)))
 
 
 def report(pairs: Sequence[Pair], titles: dict[str, str], records: RecordSet, parameters: Parameters) -> Report:
     """The report on all seeds; `titles` name the attacks."""
     lines = _lines(pairs, titles)
-    accuracy, attacks = lines[0], [line for line in lines if line.is_attack and line.whose == WHOSE[GLOBAL]]
+    accuracy, attacks = lines[0], [line for line in lines if line.is_area and line.whose == WHOSE[GLOBAL]]
     return Report(
         metrics={
             "accuracy_before": interval(accuracy.before),
@@ -72,7 +82,7 @@ def report(pairs: Sequence[Pair], titles: dict[str, str], records: RecordSet, pa
             Table(RESULT, COLUMNS, tuple(line.row() for line in lines), _reading(len(pairs))),
             Table(PARAMETERS, ("Name", "Value"), tuple((k, str(v)) for k, v in as_json(parameters).items())),
         ),
-        figures=(_picture(lines, parameters),),
+        figures=(_plane(lines, parameters), _bars(lines)),
         arrays=_arrays(lines),
         notes=_notes(pairs, lines, records, parameters),
     )
@@ -98,44 +108,78 @@ def _lines(pairs: Sequence[Pair], titles: dict[str, str]) -> list[Line]:
         return np.array(before), np.array(after)
 
     lines = [
-        Line("Accuracy on new records", WHOSE[GLOBAL], *over("accuracy"), is_attack=False),
-        Line("Accuracy on members", WHOSE[GLOBAL], *over("member_accuracy"), is_attack=False),
-        Line("Accuracy on new records", WHOSE[CLIENTS], *over("client_accuracy"), is_attack=False),
+        Line(NEW, WHOSE[GLOBAL], *over("accuracy"), is_area=False),
+        Line("Accuracy on members", WHOSE[GLOBAL], *over("member_accuracy"), is_area=False),
+        Line(NEW, WHOSE[CLIENTS], *over("client_accuracy"), is_area=False),
     ]
-    for name, whose in pairs[0].before.auc:
-        before, after = (
-            np.array([getattr(pair, side).auc[name, whose] for pair in pairs]) for side in ("before", "after")
-        )
-        lines.append(Line(f"{titles[name]}, AUC", WHOSE[whose], before, after))
+    for name, whose in pairs[0].before.attacks:
+        told = [(pair.before.attacks[name, whose], pair.after.attacks[name, whose]) for pair in pairs]
+        lines += _attack(titles[name], WHOSE[whose], told)
+    return lines
+
+
+def _attack(title: str, whose: str, told: Sequence[tuple[Told, Told]]) -> list[Line]:
+    """One attack on one kind of model: its area, and below the members that it finds at few false alarms."""
+    areas = np.array([[side.auc for side in pair] for pair in told])
+    lines = [Line(f"{title}, AUC", whose, areas[:, 0], areas[:, 1])]
+    for place, rate in enumerate(RATES):
+        found = [(before.tpr[place], after.tpr[place]) for before, after in told if before.tpr]
+        if found:
+            values = np.array([[share.value for share in pair] for pair in found])
+            exact = found[0] if len(found) == 1 else None
+            what = f"{title}, TPR at {100 * rate:g} % FPR"
+            lines.append(Line(what, whose, values[:, 0], values[:, 1], is_area=False, exact=exact))
     return lines
 
 
 def _reading(seeds: int) -> str:
+    chance = "An AUC of 0.5 is chance, and so is a true-positive rate (TPR) as large as the false-positive rate (FPR)."
     if seeds < 2:
-        return "An AUC of 0.5 is chance. One seed has no interval."
-    return f"Means over {seeds} seeds with Student's 95 % interval; an AUC of 0.5 is chance. Changes are by seed."
+        return f"{chance} One seed: the rates have Clopper-Pearson intervals, the rest has none."
+    return f"{chance} Means over {seeds} seeds with Student's 95 % interval. Changes are by seed."
 
 
-def _picture(lines: Sequence[Line], parameters: Parameters) -> Figure:
-    """Utility and privacy side by side."""
-    shown = [line for line in lines if line.is_attack or line.what.startswith("Accuracy on new")]
+def _plane(lines: Sequence[Line], parameters: Parameters) -> Figure:
+    """Utility against the strongest attack, without and with the protection."""
+    series, x, y = [], [], []
+    for whose in WHOSE.values():
+        accuracy = next(line for line in lines if (line.what, line.whose) == (NEW, whose))
+        attacks = [line for line in lines if line.is_area and line.whose == whose]
+        for side, protection in (("before", "none"), ("after", parameters.protection)):
+            series.append(f"{whose.capitalize()}: {PROTECTIONS[protection]}")
+            x.append([_strongest([getattr(line, side) for line in attacks]).value])
+            y.append([float(getattr(accuracy, side).mean())])
+    return Figure(
+        "lines",
+        "Utility and privacy",
+        "AUC of the strongest attack",
+        "Accuracy on new records",
+        {"x": x, "y": y, "series": series},
+        "A good protection moves its point to the left, towards 0.5, which is chance, and not down.",
+    )
+
+
+def _bars(lines: Sequence[Line]) -> Figure:
+    """Every attack before and after."""
+    # Labels begin with what differs between neighbours, because long ones are cut off.
     bars = [
-        (f"{line.what}, {line.whose}, {when}", interval(values))
-        for line in shown
-        for when, values in (("before", line.before), ("after", line.after))
+        (f"{when}, {line.whose.split()[0]}: {line.what.removesuffix(', AUC')}", interval(values))
+        for line in lines
+        if line.is_area
+        for when, values in (("Before", line.before), ("After", line.after))
     ]
     return Figure(
         "bars",
-        "Utility and privacy",
+        "Every attack",
         "",
-        "Accuracy or AUC",
+        "AUC",
         {
             "labels": [label for label, _ in bars],
             "values": [each.value for _, each in bars],
             "low": [each.value if each.low is None else each.low for _, each in bars],
             "high": [each.value if each.high is None else each.high for _, each in bars],
         },
-        f"{PROTECTIONS[parameters.protection]}: accuracy should stay, and every AUC should fall towards 0.5.",
+        "0.5 is chance.",
     )
 
 
@@ -157,7 +201,7 @@ def _notes(pairs: Sequence[Pair], lines: Sequence[Line], records: RecordSet, par
             "it has learnt little, so there is little to attack or to protect."
         )
     for whose in WHOSE.values():
-        attacks = [line for line in lines if line.is_attack and line.whose == whose]
+        attacks = [line for line in lines if line.is_area and line.whose == whose]
         found += _verdict(title, whose, attacks, parameters.protection)
     change = accuracy.change
     found.append(

@@ -8,7 +8,7 @@ from app import metrics
 from app.attacks.membership.base import Target
 from app.attacks.membership.gradient_norm import GradientNorm, multilayer, norms
 from app.attacks.membership.white_box import WhiteBox
-from app.attacks.membership.white_box_evidence import GradientAscent, activations_of, last_weights, observe
+from app.attacks.membership.white_box_evidence import Evidence, GradientAscent, activations_of, last_weights, observe
 from app.training import Recipe, Stack, per_sample_gradients, perceptron, small_cnn, train
 
 from .conftest import CLASSES, WIDTH, target_of
@@ -103,6 +103,19 @@ class TestObserve:
 
         assert not stack.template[1]._forward_hooks
 
+    def test_parts_are_joined_in_their_order(self, rounds):
+        stack, x, y, _ = rounds
+        names = last_weights(stack.weights(0), 2)
+        whole = evidence(stack, [0, 2], x, y, names, ("1",))
+
+        joined = Evidence.joined([whole.take(torch.arange(0, 80)), whole.take(torch.arange(80, 200))])
+
+        assert torch.equal(joined.losses, whole.losses)
+        assert torch.equal(joined.labels, whole.labels)
+        for kind in ("gradients", "activations"):
+            for ours, theirs in zip(getattr(joined, kind), getattr(whole, kind), strict=True):
+                assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
 
 class TestWhiteBox:
     def judged(self, stack, models, x, y, is_member, layers=()):
@@ -122,6 +135,21 @@ class TestWhiteBox:
 
         assert area > 0.75
         assert np.array_equal(fitted.scores(found), fitted.scores(found))
+
+    def test_losses_alone_are_enough_where_all_of_them_are_tiny(self):
+        rng = np.random.default_rng(2)
+        is_member = np.arange(400) < 200
+        # Members have a hundredth of the loss of others, and a few records have a loss that dwarfs both.
+        losses = np.exp(rng.normal(np.where(is_member, -9.2, -4.6), 0.5))
+        losses[[10, 210]] = 50.0
+        label = torch.nn.functional.one_hot(torch.zeros(400, dtype=torch.long), CLASSES).float()
+        found = Evidence(((),), ((),), torch.from_numpy(losses).float()[:, None], label)
+        known = np.arange(400) % 2 == 0
+
+        fitted = QUICK.fit(found.take(torch.from_numpy(np.flatnonzero(known))), is_member[known], rng)
+        scores = fitted.scores(found.take(torch.from_numpy(np.flatnonzero(~known))))
+
+        assert metrics.auc(scores, is_member[~known]) > 0.95
 
     def test_several_rounds_are_seen_together(self, rounds):
         stack, x, y, is_member = rounds

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from app import metrics
-from app.defences.p2 import AsPublished, Corrected, Shares
+from app.defences.p2 import AsPublished, Corrected, Distilled, Shares
 from app.defences.p2.base import names, targets
 from app.defences.p2.corrected import _Task, quantiles, ranks, transport
 from app.defences.p2.poison import is_allowed
@@ -163,3 +163,42 @@ class TestCorrected:
     def test_the_same_generator_gives_the_same_models(self, stack, own):
         one, other = (Corrected(epochs=3).protect(stack, own, np.random.default_rng(7)) for _ in range(2))
         assert all(torch.equal(one.parameters[name], other.parameters[name]) for name in one.parameters)
+
+
+class TestDistilled:
+    def pupils(self, stack):
+        return Stack.fresh(lambda: perceptron((8,), 2, (32,)), len(stack), np.random.default_rng(5))
+
+    def test_fresh_pupils_learn_the_task_and_not_the_members(self):
+        own = shares(200)
+        stack = overfitted(own)
+        pupils = self.pupils(stack)
+        protected = Distilled(epochs=60).protect(stack, own, np.random.default_rng(0), pupils=pupils)
+
+        def agreeing(models):
+            said = [logits(each.take([0]), own.x[own.held_out[0]])[0].argmax(-1) for each in (models, stack)]
+            return float((said[0] == said[1]).float().mean())
+
+        assert leak(stack, own) > 0.65
+        assert leak(protected, own) < 0.5 + (leak(stack, own) - 0.5) / 2
+        assert agreeing(protected) > agreeing(pupils) + 0.2
+
+    def test_labels_and_members_are_never_looked_at(self, stack, own):
+        pupils, distilled = self.pupils(stack), Distilled(epochs=3)
+        x = own.x.clone()
+        x[np.concatenate(own.rows)] = 0.0
+        blind = Shares(x, 1 - own.y, own.rows, own.held_out)
+        one, other = (
+            distilled.protect(stack, given, np.random.default_rng(7), pupils=pupils) for given in (own, blind)
+        )
+        assert all(torch.equal(one.parameters[name], other.parameters[name]) for name in one.parameters)
+
+    def test_without_pupils_models_that_teach_themselves_hardly_move(self, stack, own):
+        protected = Distilled(epochs=3).protect(stack, own, np.random.default_rng(0))
+        for k in range(CLIENTS):
+            before, after = (logits(each.take([k]), own.x)[0].softmax(-1) for each in (stack, protected))
+            assert float((before - after).abs().mean()) < 0.05
+
+    def test_clients_without_held_out_records_are_refused(self, stack, own):
+        with pytest.raises(ValueError, match="held-out"):
+            Distilled().protect(stack, Shares(own.x, own.y, own.rows), np.random.default_rng(0))

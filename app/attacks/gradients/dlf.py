@@ -1,7 +1,7 @@
-"""Data leakage in federated averaging: the client's local training is simulated, every epoch with images of its own."""
+"""Data leakage in federated averaging: the client's local training is simulated without knowing the records' order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -9,47 +9,66 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, silent
+from app.attacks.gradients.base import GradientAttack, LocalTraining, Observation, Progress, Reconstruction, silent
+from app.attacks.gradients.best import Best
 from app.attacks.gradients.distances import LAYERS, Distance
-from app.attacks.gradients.labels import counts_from_update, spelled
+from app.attacks.gradients.ig import InvertingGradients
+from app.attacks.gradients.labels import between, counts_from_update, spelled
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.optimisers import Adam
 from app.attacks.gradients.priors import Outside, squared_variation
-from app.attacks.gradients.search import CHECK, Best, generator, solve
-from app.attacks.gradients.simulate import Step, one_hot, steps
-from app.attacks.gradients.victims import Victims
+from app.attacks.gradients.scaling import as_gradient
+from app.attacks.gradients.search import CHECK, generator, solve
+from app.attacks.gradients.simulate import Step, one_hot, steps, total_rate
+from app.attacks.gradients.victims import Victims, stack
 from app.parameters import parameter
 
 FEATURES = 96
 """Channels of the random convolution that tells epochs apart."""
 RAMP = 0.5
 """The share of the iterations in which the weight of the distance halves."""
+FINE = 0.3
+"""The learning rate after a start that is near already, as a share of the usual one."""
 
 
 @dataclass(frozen=True)
 class Dlf(GradientAttack):
-    """Find images for every epoch of a local training, which together must look alike, and take their mean."""
+    """Find images whose local training, in whatever order they are taken, gives the update."""
 
     title: ClassVar[str] = "Data leakage in federated averaging"
     source: ClassVar[str] = (
-        "Dimitrov, Balunovic, Konstantinov and Vechev, 2022, TMLR, sections 4.1 to 4.3: images of every epoch, the "
-        "order-invariant prior l2_max_conv with one fixed convolution, label counts along the trajectory, matching and "
-        "mean at the end. The squared distance is a share of the update's, and so are the weights of the priors."
+        "Dimitrov, Balunovic, Konstantinov and Vechev, 2022, TMLR, sections 4.1 to 4.3: label counts along the "
+        "trajectory and a simulated training; as published (way: epochs), images of every epoch, the order-invariant "
+        "prior l2_max_conv with one fixed convolution, matching and mean at the end, squared distance and priors being "
+        "shares of the update's. Variant of the house (way: smooth): a start from one gradient half-way between the "
+        "weights sent and sent back (Zhu, Yao and Blaschko, 2023, ICML, section 3, the half being fixed), then a "
+        "training of few steps over all records, which have no order; direction and total variation as in inverting "
+        "gradients."
     )
 
+    way: str = parameter(
+        "smooth",
+        "Training is simulated in few steps over all records, or step by step with images of every epoch as published.",
+        choices=("smooth", "epochs"),
+    )
     iterations: int = parameter(400, "Steps of Adam.", minimum=1, maximum=1_000_000)
     rate: float = parameter(0.1, "Learning rate of Adam.", minimum=1e-6, maximum=100.0)
+    straight: int = parameter(
+        300, "Smooth: steps of the start from a single gradient; 0 begins at random.", minimum=0, maximum=1_000_000
+    )
+    path: int = parameter(5, "Smooth: simulated steps at most.", minimum=1, maximum=100)
+    smoothness: float = parameter(0.02, "Smooth: weight of the total variation.", minimum=0.0, maximum=100.0)
     decay: float = parameter(
-        0.995, "Factor on the learning rate after every ten steps.", minimum=0.1, maximum=1.0
-    )  # fmt: skip
+        0.995, "Epochs: factor on the learning rate after every ten steps.", minimum=0.1, maximum=1.0
+    )
     variation: float = parameter(
-        1e-6, "Weight of the sum of squared differences of neighbours in an image.", minimum=0.0, maximum=100.0
+        1e-6, "Epochs: weight of the sum of squared differences of neighbours.", minimum=0.0, maximum=100.0
     )
     outside: float = parameter(
-        0.03, "Weight of the squares of what leaves the range of an image.", minimum=0.0, maximum=1000.0
+        0.03, "Epochs: weight of the squares of what leaves the range of an image.", minimum=0.0, maximum=1000.0
     )
-    reorder: float = parameter(0.2, "Weight of the order-invariant prior.", minimum=0.0, maximum=1000.0)
-    layers: str = parameter("early", "Weights of the layers in the distance.", choices=tuple(LAYERS))
+    reorder: float = parameter(0.2, "Epochs: weight of the order-invariant prior.", minimum=0.0, maximum=1000.0)
+    layers: str = parameter("early", "Epochs: weights of the layers in the distance.", choices=tuple(LAYERS))
 
     def __call__(
         self,
@@ -62,12 +81,31 @@ class Dlf(GradientAttack):
 
         def method(victims: Victims) -> list[Reconstruction]:
             labels = torch.stack([_labels(one, rng) for one in victims.observations]).to(victims.mean.device)
+            if self.way == "smooth":
+                return self._smooth(victims, labels, rng, progress).reconstructions(victims)
             found = self._search(victims, labels, rng, progress)
             together = torch.stack([agreed(x, own) for x, own in zip(_epochs(victims, found.x), labels, strict=True)])
             found.x, found.y = together, one_hot(labels, victims.first.classes)
             return found.reconstructions(victims)
 
         return solve(observations, device, method)
+
+    def _smooth(self, victims: Victims, labels: Tensor, rng: np.random.Generator, progress: Progress) -> Best:
+        """The best images for labels (V, n), first from one gradient and then along the path."""
+        device = str(victims.mean.device)
+        told = [replace(one, labels=own) for one, own in zip(victims.observations, labels, strict=True)]
+        ig = InvertingGradients(iterations=self.iterations, rate=self.rate, variation=self.smoothness, corrections=0)
+        if victims.training is None:
+            return ig.search(stack(told, device), rng).run(progress=progress).result()
+        first = None
+        if self.straight:
+            half = stack([halfway(one) for one in told], device)
+            first = replace(ig, iterations=self.straight).search(half, rng).run().result()
+            ig = replace(ig, rate=FINE * self.rate)
+        search = ig.search(stack([smoothed(one, self.path) for one in told], device), rng)
+        if first is not None:
+            search = replace(search, x=first.x.clone())
+        return search.run(progress=progress).result()
 
     def _search(self, victims: Victims, labels: Tensor, rng: np.random.Generator, progress: Progress) -> Best:
         """The best images of all epochs (V, E n, ...) for labels (V, n), which stand in this order in every epoch."""
@@ -95,6 +133,20 @@ class Dlf(GradientAttack):
             if turn % CHECK == 0:
                 progress(turn / self.iterations)
         return best
+
+
+def halfway(one: Observation) -> Observation:
+    """The mean gradient of an update, as one at the weights half-way between those sent and those sent back."""
+    there = between(one, 0.5)
+    return replace(there, shared=as_gradient(one), training=None, transform=None)
+
+
+def smoothed(one: Observation, most: int) -> Observation:
+    """The update as one of at most so many steps over all records, which go as far together as the client's."""
+    training = one.training or LocalTraining()
+    count = min(training.steps(one.records), most)
+    rate = total_rate(training, one.records) / count
+    return replace(one, training=LocalTraining(count, 0, (rate,), 0.0, training.weight_decay))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from torch import Tensor
 from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, silent
 from app.attacks.gradients.distances import LAYERS, Distance
 from app.attacks.gradients.matching import Matching
-from app.attacks.gradients.search import QuasiNewton, generator, solve
-from app.attacks.gradients.simulate import one_hot
+from app.attacks.gradients.quasi_newton import QuasiNewton
+from app.attacks.gradients.search import generator, solve
+from app.attacks.gradients.simulate import has_kinks, one_hot
 from app.attacks.gradients.victims import Victims
 from app.parameters import parameter
 
@@ -24,21 +25,22 @@ class Dlg(GradientAttack):
     title: ClassVar[str] = "Deep leakage from gradients"
     source: ClassVar[str] = (
         "Zhu, Liu and Han, 2019, NeurIPS, algorithm 1: squared distance, L-BFGS, soft labels. With a check of every "
-        "step, the first layers weighted up, several starts, Adam first where the model has kinks, and an update "
-        "matched by simulating the client's steps."
+        "step, several starts, the first layers of a smooth model weighted up; where the model has kinks, Adam first, "
+        "after which likely labels are taken for certain; and an update matched by simulating the client's steps."
     )
 
     evaluations: int = parameter(
-        5000, "Gradients that one start may evaluate (the paper: 300 times up to 25).", minimum=20, maximum=1_000_000
+        8000, "Gradients that one start may evaluate (the paper: 300 times up to 25).", minimum=20, maximum=1_000_000
     )
     restarts: int = parameter(4, "Further starts for victims whose own loss is not small yet.", minimum=0, maximum=1000)
     trial: int = parameter(
         300, "Evaluations after which a start with a high loss is given up.", minimum=20, maximum=1_000_000
     )
     hopeless: float = parameter(
-        2e-3, "The loss that is high, as a share of the squared length of the gradient.", minimum=0.0, maximum=1e6
-    )
-    solved: float = parameter(3e-9, "The loss at which a victim is done.", minimum=0.0, maximum=1.0)
+        2e-3, "The loss that is high, as a share of the squared length of the gradient; with kinks at least 0.05.",
+        minimum=0.0, maximum=1e6,
+    )  # fmt: skip
+    solved: float = parameter(5e-10, "The loss at which a victim is done.", minimum=0.0, maximum=1.0)
     history: int = parameter(60, "Steps that L-BFGS remembers.", minimum=1, maximum=1000)
     spread: float = parameter(
         0.1, "Deviation of the start around the middle of the range.", minimum=0.0, maximum=10.0, unit="ranges"
@@ -47,7 +49,12 @@ class Dlg(GradientAttack):
         300, "Steps of Adam before L-BFGS, for a model with kinks such as ReLU; 0: none.", minimum=0, maximum=1_000_000
     )
     layers: str = parameter(
-        "early", "Weights of the layers: equal as in the paper, or more for early ones.", choices=tuple(LAYERS)
+        "fitting",
+        "Weights of the layers: equal as in the paper, more for early ones, or the first with kinks, else the second.",
+        choices=("fitting", *LAYERS),
+    )
+    double: bool = parameter(
+        False, "Compute in double precision: two to four times as slow, and surer where single precision stalls."
     )
 
     def __call__(
@@ -70,11 +77,17 @@ class Dlg(GradientAttack):
                 spread=self.spread,
                 warm=self.warm,
             )
-            matching = Matching(victims, Distance("l2", self.layers))
+            matching = Matching(victims, Distance("l2", self.weighting(victims)))
             best = search(matching, self.known(victims, rng), generator(rng, device), progress)
             return best.reconstructions(victims)
 
-        return solve(observations, device, method)
+        return solve(observations, device, method, torch.float64 if self.double else torch.float32)
+
+    def weighting(self, victims: Victims) -> str:
+        """One of LAYERS: with kinks, weights for early layers would keep the others from leading past them."""
+        if self.layers != "fitting":
+            return self.layers
+        return "equal" if has_kinks(victims.client.model) else "early"
 
     def known(self, victims: Victims, rng: np.random.Generator) -> Tensor | None:
         """(V, B, K): labels that need not be searched for."""

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, Unsuited, silent
+from app.attacks.gradients.best import Best
 from app.attacks.gradients.distances import KINDS, LAYERS, Distance
 from app.attacks.gradients.evolution import CovarianceAdaptation
 from app.attacks.gradients.generators import LEAST, Generator, GeneratorTraining, train_generator
 from app.attacks.gradients.labels import recover
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.optimisers import Adam
-from app.attacks.gradients.search import Best, generator, solve
+from app.attacks.gradients.search import generator, solve
 from app.attacks.gradients.simulate import one_hot
 from app.attacks.gradients.victims import Victims
 from app.parameters import parameter

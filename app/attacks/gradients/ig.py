@@ -1,7 +1,8 @@
 """Inverting gradients: the direction of the gradient is matched, not its length."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -10,13 +11,18 @@ from torch import Tensor
 
 from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, silent
 from app.attacks.gradients.distances import KINDS, LAYERS, Distance
+from app.attacks.gradients.drift import straight
 from app.attacks.gradients.labels import recover
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.priors import total_variation
 from app.attacks.gradients.search import Prior, SignedAdam, generator, solve
 from app.attacks.gradients.simulate import one_hot
+from app.attacks.gradients.smoothing import BENT, Smoothed, narrowed
 from app.attacks.gradients.victims import Victims
 from app.parameters import parameter
+
+LAST = 0.02
+"""Of the rate is left for the steps after those in which kinks bend."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,9 @@ class InvertingGradients(GradientAttack):
     title: ClassVar[str] = "Inverting gradients"
     source: ClassVar[str] = (
         "Geiping, Bauermeister, Droege and Moeller, 2020, NeurIPS, eq. 4: cosine and total variation, signed Adam; "
-        "section 5 for updates of several local steps. Labels are read first, the rate follows a half cosine."
+        "section 5 for updates of several local steps. Labels are read first, the rate follows a half cosine; updates "
+        "of small steps are matched by one gradient, which is corrected in turns until the update itself is met. "
+        "Smoothing ReLUs is an addition."
     )
 
     iterations: int = parameter(1500, "Steps of each start (the paper: 4,800).", minimum=1, maximum=1_000_000)
@@ -47,6 +55,15 @@ class InvertingGradients(GradientAttack):
     patience: int = parameter(
         0, "Iterations without a better loss that end the search; 0 never does.", minimum=0, maximum=1_000_000
     )
+    corrections: int = parameter(
+        10, "How often a gradient in the place of an update of small steps is corrected; 0: all steps are simulated.",
+        minimum=0, maximum=1000,
+    )  # fmt: skip
+    smooth: float = parameter(
+        0.0, "How wide kinks of ReLUs are at first, in deviations of what they get; they narrow, and the last fifth of "
+        "the steps is the network's own. For batches that the search loses at kinks. 0: never.",
+        minimum=0.0, maximum=10.0,
+    )  # fmt: skip
     compiled: bool = parameter(False, "Compile the objective where there is a compiler; the result is the same.")
 
     def __call__(
@@ -59,7 +76,10 @@ class InvertingGradients(GradientAttack):
         """One reconstruction for each observation; known labels are used."""
 
         def method(victims: Victims) -> list[Reconstruction]:
-            return self.search(victims, rng).run(progress=progress).result().reconstructions(victims)
+            search, start = self.search(victims, rng), BENT if self.smooth else 0.0
+            if self.smooth:
+                search = self._after_bends(search, partial(_part, progress, 0.0, start))
+            return search.run(progress=partial(_part, progress, start, 1.0)).result().reconstructions(victims)
 
         return solve(observations, device, method)
 
@@ -79,7 +99,25 @@ class InvertingGradients(GradientAttack):
             joint=self.labels == "joint" and victims.first.labels is None,
             priors=self.priors(victims, index),
             patience=self.patience,
+            corrections=self.corrections,
         )
+
+    def _after_bends(self, search: SignedAdam, progress: Progress) -> SignedAdam:
+        """The search from where one through ever narrower kinks has led; itself where no kink can bend."""
+        smoothed = Smoothed.of(search.matching.victims)
+        if not smoothed.bends:
+            return search
+        steps = int(BENT * search.iterations)
+        matching = replace(search.matching, victims=smoothed.victims, compiled=False)
+        matching = straight(matching) if search.straightened else matching
+        bent = replace(search, matching=matching, iterations=steps, corrections=0, patience=0)
+        smoothed.measure(search.x[0])
+        for turn in range(steps):
+            smoothed.bend(narrowed(self.smooth, turn / steps))
+            bent.run(turn + 1)
+            progress(turn / steps)
+        left = max(1, search.iterations - steps)
+        return replace(search, x=bent.x, y=bent.y, iterations=left, rate=LAST * search.rate)
 
     def priors(self, victims: Victims, index: Tensor) -> Sequence[tuple[float, Prior]]:
         """Penalties and their weights."""
@@ -99,3 +137,7 @@ class InvertingGradients(GradientAttack):
             return torch.randn(shape, generator=draw, device=like.device, dtype=like.dtype)
         found = torch.stack([recover(one, rng) for one in victims.observations]).to(like.device)
         return one_hot(found, first.classes).to(like)[index]
+
+
+def _part(progress: Progress, start: float, end: float, share: float) -> None:
+    progress(start + (end - start) * share)

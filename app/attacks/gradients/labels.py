@@ -6,7 +6,7 @@ sigmoid. An update of several steps is treated as a multiple of one gradient, at
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -22,9 +22,14 @@ from app.attacks.gradients.victims import gradient_of
 SAMPLES = 256
 """Random inputs that the mean prediction and activation are estimated from."""
 POINTS = 11
-"""Places along an update at which predictions are estimated."""
+FEW = 3
+"""Places along an update at which predictions are estimated: where counts are the aim, and for a first look."""
 NEAR = 0.3
 """How far expected counts may be from whole numbers to be believed."""
+SHORTEST, LONGEST = 1e-6, 0.8
+"""Factors that count as shortened; a push that seems longer is one whose prediction is wrong."""
+CLEARLY = 0.5
+"""A shortened push must explain what is seen so much better than one of full length."""
 
 
 def last_layer(observation: Observation) -> tuple[str, str | None]:
@@ -80,17 +85,22 @@ def bias_corrected(observation: Observation) -> Tensor:
     """
     _, bias = last_layer(observation)
     push = gradient_of(observation).shared[bias].detach().double() if bias else row_sums(observation)
+    return spelled(paid(push, observation.records))
+
+
+def paid(push: Tensor, records: int) -> Tensor:
+    """(K,): how often each class can pay for the mean push of a record; needs neither predictions nor the scale."""
     counts = torch.zeros_like(push)
     negative = (push < 0).nonzero()[:, 0]
-    first = negative[push[negative].argsort()][: observation.records]
+    first = negative[push[negative].argsort()][:records]
     counts[first] = 1.0
-    impact = push[negative].sum() / observation.records
+    impact = push[negative].sum() / records
     rest = push - impact * counts
-    for _ in range(observation.records - len(first)):
+    for _ in range(records - len(first)):
         lowest = int(rest.argmin())
         counts[lowest] += 1.0
         rest[lowest] -= impact
-    return spelled(counts.long())
+    return counts.long()
 
 
 def counts(observation: Observation, rng: np.random.Generator) -> Tensor:
@@ -105,12 +115,7 @@ def expected_counts(observation: Observation, rng: np.random.Generator) -> Tenso
     within the range of the inputs (Dimitrov et al., 2022, TMLR, section 4.2, at the weights that were sent). They
     come out near whole numbers where p is right.
     """
-    weight, bias = last_layer(observation)
-    chance, activation = _estimates(observation, weight, rng)
-    push = gradient_of(observation).shared[bias].detach().double().cpu() if bias else None
-    if push is None:
-        push = row_sums(observation).cpu() / activation
-    return observation.records * (chance - push)
+    return Pushes.seen(observation, rng, 1).expected()
 
 
 def counts_from_update(observation: Observation, rng: np.random.Generator, points: int = POINTS) -> Tensor:
@@ -120,23 +125,90 @@ def counts_from_update(observation: Observation, rng: np.random.Generator, point
     are estimated at `points` places of the straight line between the weights (Dimitrov et al., 2022, TMLR, section
     4.2, where p and O themselves are interpolated between two). A gradient has one place, its own.
     """
-    if observation.training is None:
-        return counts(observation, rng)
-    weight, bias = last_layer(observation)
-    mean = as_gradient(observation, "cpu", torch.float64)
-    # The gradient of a step is taken before the step, so that the last weights are those of no step.
-    steps = observation.training.steps(observation.records)
-    expected, drawn = torch.zeros(observation.classes, dtype=torch.float64), int(rng.integers(2**63))
-    places = np.linspace(0.0, 1.0 - 1.0 / steps, min(points, steps))
-    for share in places:
-        at = _between(observation, float(share))
-        chance, activation = _estimates(at, weight, np.random.default_rng(drawn))
-        push = mean[bias] if bias else mean[weight].sum(1) / activation
-        expected += observation.records * (chance - push) / len(places)
-    return rounded(expected, observation.records)
+    return rounded(Pushes.seen(observation, rng, points).expected(), observation.records)
 
 
-def _between(observation: Observation, share: float) -> Observation:
+def shrinkage(observation: Observation, rng: np.random.Generator) -> float:
+    """The factor by which a protection has shortened what was shared, as the last bias tells it; 1 where it tells none.
+
+    Counts of labels are whole numbers, which only the gradient's true length gives.
+    """
+    return Pushes.seen(observation, rng).fitted().factor
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Counts that explain a push, as far as it goes."""
+
+    counts: Tensor
+    """(K,)."""
+    factor: float
+    """The length of the push that was shared, as a share of the honest one."""
+    misfit: float
+    """What they leave of it, as a share of its length."""
+    gap: float
+    """The largest distance of expected counts from these."""
+
+
+@dataclass(frozen=True)
+class Pushes:
+    """What the last layer tells of the labels of n records: its push is the mean of predictions less the counts / n."""
+
+    chance: Tensor
+    """(K,): the mean prediction for records that are like the private ones."""
+    push: Tensor
+    """(K,)."""
+    records: int
+
+    @classmethod
+    def seen(cls, observation: Observation, rng: np.random.Generator, points: int = FEW) -> "Pushes":
+        """The push of a gradient or, by the mean of `points` places along an update, of several steps."""
+        weight, bias = last_layer(observation)
+        mean = as_gradient(observation, "cpu", torch.float64)
+        # The gradient of a step is taken before the step, so that the last weights are those of no step.
+        steps = 1 if observation.training is None else observation.training.steps(observation.records)
+        drawn, found = int(rng.integers(2**63)), []
+        for share in np.linspace(0.0, 1.0 - 1.0 / steps, min(points, steps)):
+            at = between(observation, float(share)) if share else observation
+            found.append(_estimates(at, weight, np.random.default_rng(drawn)))
+        inverse = float(np.mean([1.0 / activation for _, activation in found]))
+        push = mean[bias] if bias else mean[weight].sum(1) * inverse
+        return cls(torch.stack([chance for chance, _ in found]).mean(0), push, observation.records)
+
+    def expected(self, factor: float = 1.0) -> Tensor:
+        """(K,): counts if the push has this share of its honest length."""
+        return self.records * (self.chance - self.push / factor)
+
+    def fit(self, factor: float = 1.0) -> Fit:
+        """The whole numbers next to the expected counts."""
+        expected = self.expected(factor)
+        counts = rounded(expected, self.records)
+        left = self.push - factor * self.honest(counts)
+        misfit = float(left.norm() / self.push.norm().clamp(min=1e-300))
+        return Fit(counts, factor, misfit, float((expected - counts).abs().max()))
+
+    def honest(self, counts: Tensor) -> Tensor:
+        """(K,): the push that these counts would give."""
+        return self.chance - counts / self.records
+
+    def fitted(self) -> Fit:
+        """The better fit of a push of full length, and of one that a protection such as clipping has shortened.
+
+        Counts that need no length, by the mean push, tell the factor; whole numbers at that factor tell it better.
+        """
+        full, counts = self.fit(), paid(self.push, self.records)
+        best = full
+        for _ in range(2):
+            honest = self.honest(counts)
+            factor = float(honest @ self.push / honest.square().sum().clamp(min=1e-300))
+            if not SHORTEST < factor < LONGEST:
+                break
+            short = self.fit(factor)
+            best, counts = min(best, short, key=lambda each: each.misfit), short.counts
+        return best if best.misfit < CLEARLY * full.misfit else full
+
+
+def between(observation: Observation, share: float) -> Observation:
     """The observation with the weights, and buffers where they were shared, at a share of the way to the last ones."""
     moved = {name: start - share * observation.shared[name] for name, start in observation.parameters.items()}
     held = dict(observation.buffers)
@@ -170,11 +242,10 @@ def recover(observation: Observation, rng: np.random.Generator) -> Tensor:
         return observation.labels.clone()
     if observation.records == 1:
         return idlg(observation).cpu()
-    expected = expected_counts(observation, rng)
-    found = rounded(expected, observation.records)
+    fit = Pushes.seen(observation, rng).fitted()
     # Counts that come out near whole numbers speak for the estimated prediction; a trained network betrays it.
-    if last_layer(observation)[1] is None or bool((expected - found).abs().max() < NEAR):
-        return spelled(found)
+    if last_layer(observation)[1] is None or fit.gap < NEAR:
+        return spelled(fit.counts)
     return bias_corrected(observation).cpu()
 
 

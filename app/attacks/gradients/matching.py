@@ -7,7 +7,6 @@ back.
 """
 
 import copy
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,9 +17,11 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from app.attacks.gradients.base import LocalTraining
+from app.attacks.gradients.compiling import Compiled
 from app.attacks.gradients.distances import Distance
 from app.attacks.gradients.ghost import Ghost
 from app.attacks.gradients.simulate import State, Step, Weights, steps
+from app.attacks.gradients.sweeps import Sweeps
 from app.attacks.gradients.victims import Victims
 
 MEMORY = 1 << 30
@@ -36,10 +37,12 @@ class Matching:
     victims: Victims
     distance: Distance = field(default_factory=Distance)
     compiled: bool = False
-    """Compile the objective; only for gradients, and only where there is a C compiler. Agrees up to rounding."""
+    """Compile the objective where there is a compiler; only for gradients. Agrees up to rounding."""
     memory: int = MEMORY
     factored: bool = True
     """Form no gradients of wide linear layers where that is possible; agrees up to rounding."""
+    swept: bool = True
+    """Differentiate plain sequences by sweeps of their own, not automatically; agrees up to rounding."""
 
     def __call__(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """(P,): the distance for inputs x (P, B, ...) in model space and label probabilities y (P, B, K).
@@ -56,10 +59,12 @@ class Matching:
     def values(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """The distances (P,) alone, for searches without gradients; of gradients and updates alike."""
         with torch.no_grad():
-            parts = torch.arange(len(x), device=x.device).split(self._size)
-            return torch.cat([self._value(x[rows], y[rows], index[rows]) for rows in parts])
+            parts = zip(x.split(self._size), y.split(self._size), index.split(self._size), strict=True)
+            return torch.cat([self._value(*part) for part in parts])
 
     def _value(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        if self._sweeps is not None:
+            return self._sweeps.values(x, y, index)
         if self._ghost is not None:
             return self._ghost(x, y, index)
         client, (weights, buffers, target) = self.victims.client, self.victims.take(index)
@@ -72,19 +77,20 @@ class Matching:
 
     def evaluate(self, x: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The distances (P,) and their gradients by x and y, without a graph."""
-        size = self._size
-        found = [
-            self._chunk(x[rows].detach(), y[rows].detach(), index[rows])
-            for rows in torch.arange(len(x), device=x.device).split(size)
-        ]
+        # Chunks of one size, which a compiler has to see but once.
+        size = -(-len(x) // -(-len(x) // self._size))
+        parts = zip(x.detach().split(size), y.detach().split(size), index.split(size), strict=True)
+        found = [self._chunk(*part) for part in parts]
         losses, by_x, by_y = (torch.cat(parts) for parts in zip(*found, strict=True))
         return losses, by_x, by_y
 
     def _chunk(self, x: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self._sweeps is not None:
+            return self._sweeps(x, y, index)
         if self.victims.training is not None:
             weights, buffers, target = self.victims.take(index)
             return self._unrolled((weights, buffers), (x, y), target)
-        if self.compiled and self.victims.first.transform is None and can_compile():
+        if self.compiled and self.victims.first.transform is None:
             (by_x, by_y), losses = self._objective(x, y, *self.victims.take(index))
             return losses, by_x, by_y
         with torch.enable_grad():
@@ -152,6 +158,12 @@ class Matching:
         return self.victims.training or LocalTraining()
 
     @cached_property
+    def _sweeps(self) -> Sweeps | None:
+        if self.swept and Sweeps.suits(self.victims, self.distance):
+            return Sweeps(self.victims, self.distance, self.compiled)
+        return None
+
+    @cached_property
     def _ghost(self) -> Ghost | None:
         return (
             Ghost(self.victims, self.distance) if self.factored and Ghost.suits(self.victims, self.distance) else None
@@ -159,6 +171,9 @@ class Matching:
 
     @cached_property
     def _size(self) -> int:
+        if self._sweeps is not None:
+            most = max(1, self.memory // (self._sweeps.problem * self.victims.mean.element_size()))
+            return min(most, self._sweeps.near) if self.victims.mean.device.type == "cpu" else most
         if self._ghost is None or not self.victims.client.shared:
             return chunk(self.victims, self.memory)
         values = GRAPH * self.victims.first.records * activations(self.victims) + COPIES * self._ghost.values
@@ -177,12 +192,7 @@ class Matching:
             )[0]
 
         own = None if client.shared else 0
-        return torch.compile(vmap(grad_and_value(one, argnums=(0, 1)), in_dims=(0, 0, own, own, 0)), dynamic=False)
-
-
-def can_compile() -> bool:
-    """Whether there is a C++ compiler, which compiling for the processor needs."""
-    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+        return Compiled(vmap(grad_and_value(one, argnums=(0, 1)), in_dims=(0, 0, own, own, 0)))
 
 
 def chunk(victims: Victims, memory: int) -> int:

@@ -2,15 +2,35 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from app.attacks.gradients.base import Observation
+from app.attacks.gradients.cpa import separated, upright
 from app.attacks.gradients.heads import LinearHead
-from app.attacks.gradients.mixtures import Mixture, null_directions, settled
+from app.attacks.gradients.mixtures import Mixture, null_directions, settled, sources
+from app.attacks.gradients.scaling import denormalised, normalised
 
 MISFIT, INEXACT = 2e-3, 0.1
 """Relative misfit above which a candidate is no column of A, for one gradient and for the mean of several."""
+CLEAR = 8
+"""Neurons per class from which on values tell columns apart; with fewer, some pull explains anything."""
+SEPARATING = 200
+"""Iterations of FastICA for a first guess."""
+SETTLING = 6
+"""Times that the pattern of a candidate is read from its column anew."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Columns of A as a rougher attack has them."""
+
+    columns: Tensor
+    """(n, m)."""
+    outputs: Tensor
+    """(n, classes): logits of the records that they belong to."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,8 @@ class PatternSearch:
     steps: int = 300
     exact: bool = True
     """Whether the gradient is one of a single step."""
+    guess: Guess | None = None
+    """Where the first round begins, if there is something better than chance."""
 
     def block(self, turn: int, known: Tensor, generator: torch.Generator) -> Tensor:
         """(n, r) columns of Q, the sparsest first; `known` (k, r) are those found so far.
@@ -42,22 +64,43 @@ class PatternSearch:
         The starts go to the classes that have labels in the batch, counted from the gradient of the last bias, of which
         not all columns are known; every second round to all of them, since counts and columns may be wrong.
         """
-        probabilities, layer = self.outputs.double().softmax(1), self.head.layers[-1]
-        counts = self.records * (probabilities.mean(0) - layer.bias_gradient)
-        likely = (counts > 0.3) | (counts == counts.max())
-        missing = counts.round() - _per_class(explained(self.mixture, layer.weight, known)[0])
-        wanted = likely & (missing > 0) if turn % 2 == 0 else likely
-        classes = (wanted if wanted.any() else likely).nonzero()[:, 0].repeat_interleave(self.restarts)
-        drawn = torch.randint(len(probabilities), (len(classes),), generator=generator).to(classes.device)
-        pull = (probabilities[drawn] - one_hot(classes, len(counts))) @ layer.weight / self.records
-        found = settled(self.mixture, self._search(pull, generator))[0]
+        layer = self.head.layers[-1]
+        guess = self.guess if turn == 0 else None
+        pull, point = self._random(turn, known, generator) if guess is None else self._guessed(guess)
+        ends = self._search(pull, point)
+        found = settled(self.mixture, ends)[0]
+        if CLEAR * len(layer.weight) <= len(self.mixture.rows):
+            found = torch.cat([found, consistent(self.mixture, layer.weight, ends, pull)])
         _, missed = explained(self.mixture, layer.weight, found)
         return found[missed < (MISFIT if self.exact else INEXACT)]
 
-    def _search(self, pull: Tensor, generator: torch.Generator) -> Tensor:
-        """(n, r): where the iterations from one start for each row of `pull` (n, m) end, made a null direction."""
+    def _likely(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
+        """(classes,): how often each label occurs, and whether it does."""
+        counts = self.records * (probabilities.mean(0) - self.head.layers[-1].bias_gradient)
+        return counts, (counts > 0.3) | (counts == counts.max())
+
+    def _random(self, turn: int, known: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(n, m): pulls of columns that are missing, and starts for them."""
+        probabilities, weight = self.outputs.double().softmax(1), self.head.layers[-1].weight
+        counts, likely = self._likely(probabilities)
+        missing = counts.round() - _per_class(explained(self.mixture, weight, known)[0])
+        wanted = likely & (missing > 0) if turn % 2 == 0 else likely
+        classes = (wanted if wanted.any() else likely).nonzero()[:, 0].repeat_interleave(self.restarts)
+        drawn = torch.randint(len(probabilities), (len(classes),), generator=generator).to(classes.device)
+        pull = (probabilities[drawn] - one_hot(classes, len(counts))) @ weight / self.records
+        return pull, torch.rand(pull.shape, generator=generator, dtype=torch.float64).to(pull.device).round() * pull
+
+    def _guessed(self, guess: Guess) -> tuple[Tensor, Tensor]:
+        """(n, m): the pulls that explain the columns of the guess best, by their direction, and those columns."""
+        probabilities, weight = guess.outputs.double().softmax(1), self.head.layers[-1].weight
+        classes = self._likely(probabilities)[1].nonzero()[:, 0]
+        pulls = ((probabilities @ weight)[:, None] - weight[classes]) / self.records
+        fit = torch.einsum("nm,ncm->nc", guess.columns, pulls) / pulls.norm(dim=2).clamp_min(1e-300)
+        return pulls[torch.arange(len(pulls), device=pulls.device), fit.argmax(1)], guess.columns
+
+    def _search(self, pull: Tensor, point: Tensor) -> Tensor:
+        """(n, r): where the iterations from each start (n, m), for its row of `pull`, end, made a null direction."""
         mixture, left = self.mixture, self.mixture.left
-        point = torch.rand(pull.shape, generator=generator, dtype=torch.float64).to(pull.device).round() * pull
         inside = point
         for _ in range(self.steps):
             inside = (point @ left) @ left.T
@@ -76,6 +119,50 @@ class PatternSearch:
             directions /= ((values * pull * active).sum(1) / (pull.square() * active).sum(1).clamp_min(1e-300))[:, None]
             directions = directions.nan_to_num(0.0, 0.0, 0.0)
         return directions
+
+
+def guess_from_sources(
+    observation: Observation, head: LinearHead, mixture: Mixture, generator: torch.Generator
+) -> Guess | None:
+    """Columns of A of the last hidden layer, from records separated by their statistics; None if they are no images.
+
+    `mixture` is that of the gradient of the last hidden layer.
+    """
+    if not head.from_data or len(observation.input_shape) != 3:
+        return None
+    first, hidden = head.layers[0], len(head.layers) - 2
+    rng = np.random.default_rng(int(torch.randint(2**31 - 1, (1,), generator=generator)))
+    rows = separated(first.weight_gradient, observation.input_shape, mixture.rank, SEPARATING, rng)
+    inputs = upright(rows, first.weight_gradient, first.bias_gradient)
+    shaped = denormalised(observation, inputs.reshape(-1, *observation.input_shape))
+    inputs = normalised(observation, shaped.clamp(observation.low, observation.high)).flatten(1)
+    values = head.activations(inputs)
+    columns = sources(values[hidden].T, head.layers[hidden].weight_gradient.T)
+    return Guess((columns @ mixture.left) @ mixture.left.T, values[-1])
+
+
+def consistent(mixture: Mixture, weight: Tensor, directions: Tensor, pull: Tensor) -> Tensor:
+    """(n, r) unit directions near candidates (n, r), settled by the values of their columns instead of by their zeros.
+
+    Where every zero of one record's column is one of another's too, as with records that are almost alike, zeros alone
+    leave a plane. But with its pattern given, a column is `mask * (pull @ weight)` for one pull at the logits, and it
+    is in the space of the columns of `left`: the pull that keeps it nearest to that space is an eigenvector.
+    `pull` (n, m): what the candidates' columns should be where they are not zero.
+    """
+    left, values = mixture.left, directions @ mixture.left.T
+    for _ in range(SETTLING):
+        mask = (values * pull > 0.5 * pull.square()).to(values)
+        gram = torch.einsum("nk,ck,dk->ncd", mask, weight, weight)
+        inside = torch.einsum("nk,kr,ck->nrc", mask, left, weight)
+        ridge = 1e-12 * weight.square().sum() * torch.eye(len(weight), dtype=values.dtype, device=values.device)
+        root = torch.linalg.cholesky(gram + ridge)
+        outside = torch.linalg.solve_triangular(root, gram - inside.mT @ inside, upper=False)
+        outside = torch.linalg.solve_triangular(root, outside.mT, upper=False)
+        best = torch.linalg.eigh(0.5 * (outside + outside.mT))[1][:, :, :1]
+        logits = torch.linalg.solve_triangular(root.mT, best, upper=True)
+        directions = (inside @ logits)[:, :, 0]
+        values, pull = directions @ left.T, logits[:, :, 0] @ weight
+    return directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-300)
 
 
 def explained(mixture: Mixture, weight: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from app.attacks.gradients.mixtures import (
     sources,
     unmixed,
 )
-from app.attacks.gradients.patterns import PatternSearch
+from app.attacks.gradients.patterns import PatternSearch, guess_from_sources
 from app.attacks.gradients.scaling import as_gradient, denormalised, is_exact, logits
 from app.parameters import parameter
 
@@ -80,7 +80,8 @@ class Spear(GradientAttack):
         "sparsity. Variant of the house: every direction is refitted to all of its zeros, the basis is the sparsest "
         "independent set, labels follow by least squares, A is recomputed from the result, and for larger batches the "
         "sampling is replaced by a search for the activation patterns of the last hidden layer, from which the layers "
-        "before it follow."
+        "before it follow; there, the separated sources (see the Cocktail Party Attack) are the first guess at large "
+        "batches of images."
     )
 
     search: str = parameter(
@@ -132,7 +133,9 @@ class Spear(GradientAttack):
             raise Unsuited(f"{records} records need a first linear layer with more inputs and outputs than that")
         mixture = factorise(first.weight_gradient, first.bias_gradient, records, generator)
         ways = {"sampling": self._by_sampling, "patterns": self._by_patterns}
-        order = ["sampling", "patterns"] if mixture.rank <= 8 else ["patterns", "sampling"]
+        # Features of two pictures are more alike than the pictures, and leave few rows that tell them apart.
+        few = mixture.rank <= 8 and head.from_data
+        order = ["sampling", "patterns"] if few else ["patterns", "sampling"]
         order = order if mixture.rank <= LUCKY else ["patterns"]
         best: Recovered | None = None
         for way in order if self.search == "auto" else [self.search]:
@@ -165,7 +168,14 @@ class Spear(GradientAttack):
             mixture = factorise(layer.weight_gradient, layer.bias_gradient, mixture.rank, generator)
         outputs = _typical_outputs(observation, str(mixture.left.device))
         search = PatternSearch(
-            head, mixture, observation.records, outputs, self.restarts, self.steps, is_exact(observation)
+            head,
+            mixture,
+            observation.records,
+            outputs,
+            self.restarts,
+            self.steps,
+            is_exact(observation),
+            guess_from_sources(observation, head, mixture, generator) if mixture.rank > LUCKY else None,
         )
 
         def block(turn: int, known: Tensor) -> Tensor:

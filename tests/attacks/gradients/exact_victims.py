@@ -60,8 +60,8 @@ def trained(observation, x, y, training):
     return replace(observation, shared=shared, training=training)
 
 
-def victim(network, count, seed, **more):
-    x = pictures(count, seed)
+def victim(network, count, seed, side=SIDE, **more):
+    x = pictures(count, seed, side=side)
     y = torch.tensor(np.random.default_rng(seed).integers(0, 10, count))
     return observed(network, x, y, **more), x, y
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from app.attacks.gradients.base import Unsuited
-from app.attacks.gradients.cpa import CocktailParty, fast_ica, upright, whiten
-from tests.attacks.gradients.exact_victims import mlp, victim
+from app.attacks.gradients.cpa import CocktailParty, differences, fast_ica, upright, whiten
+from tests.attacks.gradients.exact_victims import matched, mlp, victim
 
 VOICES = torch.tensor(np.random.default_rng(0).laplace(size=(4, 3000)))
 MIXING = torch.tensor(np.random.default_rng(1).standard_normal((9, 4)))
@@ -26,11 +26,22 @@ class TestFastIca:
         assert float(alike.amax(1).min()) > 0.98
 
 
+class TestDifferences:
+    def test_they_are_mixed_as_the_images_are(self):
+        images, shape = torch.rand(3, 2 * 4 * 5, generator=torch.Generator().manual_seed(0)), (2, 4, 5)
+        mixing = torch.tensor([[1.0, -2.0, 0.5]])
+
+        assert torch.allclose(differences(mixing @ images, shape), mixing @ differences(images, shape), atol=1e-6)
+
+    def test_rows_of_a_table_stay_as_they_are(self):
+        assert differences(VOICES, (3000,)) is VOICES
+
+
 class TestUpright:
     def test_the_bias_tells_sign_and_scale(self):
-        wrong = VOICES * torch.tensor([-2.0, 3.0, 0.5, -1.0])[:, None]
+        unmixing = torch.linalg.pinv(MIXING) * torch.tensor([-2.0, 3.0, 0.5, -1.0])[:, None]
 
-        assert torch.allclose(upright(wrong, MIXING @ VOICES, MIXING.sum(1)), VOICES, atol=1e-6)
+        assert torch.allclose(upright(unmixing, MIXING @ VOICES, MIXING.sum(1)), VOICES, atol=1e-6)
 
 
 class TestCocktailParty:
@@ -43,6 +54,12 @@ class TestCocktailParty:
         assert end.inputs.shape == (4, 3, 16, 16)
         assert float(end.inputs.min()) >= 0
         assert float(end.inputs.max()) <= 1
+
+    def test_it_gets_the_sign_right_without_a_look_at_the_truth(self):
+        observation, x, y = victim(mlp(128, inputs=3 * 32**2), 12, 2, side=32)
+        found = CocktailParty()([observation], np.random.default_rng(0))[0]
+
+        assert matched(found, x, y)[0].mean() > 15
 
     def test_it_refuses_more_records_than_neurons(self):
         with pytest.raises(Unsuited, match="cannot tell"):

@@ -1,3 +1,4 @@
+import copy
 import itertools
 from dataclasses import replace
 
@@ -8,9 +9,10 @@ import torch
 from app.attacks.gradients import labels, networks
 from app.attacks.gradients.base import LocalTraining, Unsuited
 from app.attacks.gradients.distances import Distance
-from app.attacks.gradients.dlf import Dlf, EpochMatching, OrderPrior, agreed
+from app.attacks.gradients.dlf import Dlf, EpochMatching, OrderPrior, agreed, halfway, smoothed
 from app.attacks.gradients.matching import Matching
-from app.attacks.gradients.simulate import one_hot
+from app.attacks.gradients.scaling import as_gradient, gradient_at, residual
+from app.attacks.gradients.simulate import one_hot, total_rate
 from app.attacks.gradients.victims import stack
 from tests.attacks.gradients.observations import observe, records
 
@@ -22,6 +24,27 @@ def victim(training=UNEVEN, name="fc2", count=3, seed=0, **known):
     x, y = records(SHAPE, count, seed)
     model = networks.build(name, SHAPE, 10, np.random.default_rng(seed))
     return observe(model, x, y, training, **known), x, y
+
+
+def waves(count):
+    """Smooth pictures (count, 1, 8, 8)."""
+    angles = torch.arange(count)[:, None, None] * 0.8
+    rows, columns = torch.meshgrid(torch.linspace(0, 3, 8), torch.linspace(0, 3, 8), indexing="ij")
+    return (0.5 + 0.5 * torch.sin(angles.cos() * rows + angles.sin() * columns + angles))[:, None]
+
+
+def shuffled(model, x, y, training):
+    """What a client shares that takes its records in a new order in every epoch."""
+    client, generator = copy.deepcopy(model), torch.Generator().manual_seed(1)
+    optimiser = torch.optim.SGD(client.parameters(), training.rate(0), momentum=training.momentum)
+    for _ in range(training.epochs):
+        for rows in torch.randperm(len(x), generator=generator).split(training.batch):
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(client(x[rows]), y[rows]).backward()
+            optimiser.step()
+    after = dict(client.named_parameters())
+    shared = {name: (before - after[name]).detach() for name, before in model.named_parameters()}
+    return replace(observe(model, x, y, training), shared=shared)
 
 
 def written(observation):
@@ -61,6 +84,26 @@ class TestEpochMatching:
             guess = x[None].flip(1)
             alone, both = matching.values(guess, y, torch.tensor([0])), matching(guess, y, torch.tensor([0]))
             torch.testing.assert_close(alone, both.detach())
+
+
+class TestHalfway:
+    def test_the_gradient_there_is_nearer_to_the_mean_of_the_steps_than_that_at_the_start(self):
+        training = LocalTraining(epochs=4, batch=4, learning_rates=(0.02,))
+        x, y = waves(4), torch.tensor([3, 1, 7, 1])
+        model = networks.build("mlp", SHAPE, 10, np.random.default_rng(0))
+        one = shuffled(model, x, y, training)
+        mean = as_gradient(one)
+
+        def apart(seen):
+            return residual(gradient_at(seen, x, y), mean)
+
+        assert apart(halfway(one)) < 0.65 * apart(one)
+
+    def test_a_smoothed_training_goes_as_far_without_an_order(self):
+        one, _, _ = victim(LocalTraining(10, 2, (0.1, 0.2), momentum=0.3, weight_decay=1e-3))
+        few = smoothed(one, 4).training
+        assert (few.steps(3), few.batch, few.momentum, few.weight_decay) == (4, 0, 0.0, 1e-3)
+        assert 4 * few.rate(0) == pytest.approx(total_rate(one.training, 3))
 
 
 class TestOrderPrior:
@@ -125,7 +168,7 @@ class TestDlf:
     def test_it_finds_images_and_labels_of_a_training_of_several_epochs(self):
         training = LocalTraining(epochs=2, batch=2, learning_rates=(0.02,))
         observation, x, y = victim(training, "lenet_relu", 2)
-        found = Dlf(iterations=120)([observation], np.random.default_rng(0))[0]
+        found = Dlf(way="epochs", iterations=120)([observation], np.random.default_rng(0))[0]
         assert sorted(found.labels.tolist()) == sorted(y.tolist())
         apart = torch.cdist(found.inputs.flatten(1), x.flatten(1)).square() / 64
         blind = float((x - 0.5).square().mean())
@@ -135,13 +178,28 @@ class TestDlf:
     def test_it_works_from_a_gradient_and_from_table_rows(self):
         x, y = records((12,), 1)
         model = networks.build("mlp", (12,), 10, np.random.default_rng(0))
-        found = Dlf(iterations=300)([observe(model, x, y)], np.random.default_rng(0))[0]
-        assert float((found.inputs - x).square().mean()) < 0.01
+        for way in ("smooth", "epochs"):
+            found = Dlf(way=way, iterations=300)([observe(model, x, y)], np.random.default_rng(0))[0]
+            assert float((found.inputs - x).square().mean()) < 0.01
 
-    def test_the_same_seed_gives_the_same_images_and_nothing_is_written_into_the_observation(self):
+    def test_the_smooth_way_needs_no_order_of_the_records(self):
+        training = LocalTraining(epochs=4, batch=2, learning_rates=(0.05,), momentum=0.5)
+        x, y = waves(4), torch.tensor([3, 1, 7, 1])
+        model = networks.build("mlp", SHAPE, 10, np.random.default_rng(0))
+        mixed = shuffled(model, x, y, training)
+        found = Dlf(iterations=100, straight=100)([mixed], np.random.default_rng(0))[0]
+        assert found.labels.tolist() == [1, 1, 3, 7]
+        apart = torch.cdist(x.flatten(1), found.inputs.flatten(1)).square() / 64
+        blind = float((x - x.mean()).square().mean())
+        assert float(apart.amin(1).max()) < 0.2 * blind
+
+    @pytest.mark.parametrize("way", ["smooth", "epochs"])
+    def test_the_same_seed_gives_the_same_images_and_nothing_is_written_into_the_observation(self, way):
         observation, _, _ = victim()
         before, mode = written(observation), observation.model.training
-        some, other = (Dlf(iterations=5)([observation], np.random.default_rng(3))[0] for _ in range(2))
+        some, other = (
+            Dlf(way=way, iterations=5, straight=5)([observation], np.random.default_rng(3))[0] for _ in range(2)
+        )
         assert torch.equal(some.inputs, other.inputs)
         assert all(torch.equal(old, new) for old, new in zip(before, written(observation), strict=True))
         assert observation.model.training == mode

@@ -19,6 +19,24 @@ class TestEmbeddingInversion:
         assert psnr.mean() > 15
         assert found.trace[-1] < found.trace[0] / 10
 
+    def test_convolutions_that_can_be_peeled_are(self):
+        observation, x, y = victim(build("lenet_relu", (3, 16, 16), 10, np.random.default_rng(1)), 3, 1)
+        peeled, plain = (
+            EmbeddingInversion(iterations=300, peeling=steps)([observation], np.random.default_rng(0))[0]
+            for steps in (4000, 0)
+        )
+
+        assert peeled.note.endswith("layers peeled: 2")
+        assert matched(peeled, x, y)[0].mean() > matched(plain, x, y)[0].mean() + 3
+
+    def test_pooling_leaves_the_features(self):
+        observation, x, y = victim(build("cnn", (3, 16, 16), 10, np.random.default_rng(1)), 2, 1)
+        found = EmbeddingInversion(iterations=150)([observation], np.random.default_rng(0))[0]
+
+        assert found.note.startswith("features certified")
+        assert "peeled" not in found.note
+        assert matched(found, x, y)[0].mean() > 18
+
     def test_it_refuses_table_rows(self):
         rows = torch.rand(2, 20, generator=torch.Generator().manual_seed(0))
 

@@ -47,7 +47,7 @@ class TestGhost:
     def test_it_agrees_with_the_gradients_formed_in_full(self, kind, layers, noise):
         found, _, _ = victims(noise=noise)
         distance = Distance(kind, layers)
-        whole, factored = (Matching(found, distance, factored=chosen) for chosen in (False, True))
+        whole, factored = (Matching(found, distance, factored=chosen, swept=False) for chosen in (False, True))
         assert Ghost.suits(found, distance)
         for some, other in zip(whole.evaluate(*guesses()), factored.evaluate(*guesses()), strict=True):
             assert torch.allclose(some, other, rtol=1e-8, atol=1e-12)
@@ -58,7 +58,7 @@ class TestGhost:
         found, _, _ = victims(name, 1, 2)
         x, y, _ = guesses(2)
         one = x[:1], y[:1], torch.tensor([0])
-        whole, factored = (Matching(found, factored=chosen) for chosen in (False, True))
+        whole, factored = (Matching(found, factored=chosen, swept=False) for chosen in (False, True))
         for some, other in zip(whole.evaluate(*one), factored.evaluate(*one), strict=True):
             assert torch.allclose(some, other, rtol=1e-8, atol=1e-12)
 
@@ -67,12 +67,12 @@ class TestGhost:
         rough, _, _ = victims(dtype=torch.float32)
         near = x + 1e-4 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
         index = torch.arange(2)
-        wanted = Matching(exact, factored=False).evaluate(near, y, index)
-        got = Matching(rough).evaluate(near.float(), y.float(), index)
+        wanted = Matching(exact, factored=False, swept=False).evaluate(near, y, index)
+        got = Matching(rough, swept=False).evaluate(near.float(), y.float(), index)
         assert float(wanted[0].max()) < 1e-6
         assert torch.allclose(got[0].double(), wanted[0], rtol=1e-2)
         assert float((got[1].double() - wanted[1]).norm() / wanted[1].norm()) < 1e-2
-        assert float(Matching(rough).values(x.float(), y.float(), index).max()) < 1e-11
+        assert float(Matching(rough, swept=False).values(x.float(), y.float(), index).max()) < 1e-11
 
     def test_victims_with_their_own_weights_do_not_mix(self):
         found, _, _ = victims()
@@ -80,20 +80,24 @@ class TestGhost:
         client = type(found.client)(found.client.model, shared=False)
         own = Victims(client, weights, {}, found.target, None, found.observations, found.mean, found.std)
         for some, other in zip(
-            Matching(own, factored=False).evaluate(*guesses()), Matching(own).evaluate(*guesses()), strict=True
+            Matching(own, factored=False, swept=False).evaluate(*guesses()),
+            Matching(own, swept=False).evaluate(*guesses()),
+            strict=True,
         ):
             assert torch.allclose(some, other, rtol=1e-8, atol=1e-12)
 
     def test_chunks_change_nothing(self):
         found, _, _ = victims()
         for some, other in zip(
-            Matching(found).evaluate(*guesses()), Matching(found, memory=1).evaluate(*guesses()), strict=True
+            Matching(found, swept=False).evaluate(*guesses()),
+            Matching(found, swept=False, memory=1).evaluate(*guesses()),
+            strict=True,
         ):
             assert torch.allclose(some, other, rtol=1e-9, atol=1e-14)
 
     def test_the_gradient_agrees_with_finite_differences(self):
         found, _, _ = victims("lenet_relu")
-        (x, y, index), matching = guesses(), Matching(found)
+        (x, y, index), matching = guesses(), Matching(found, swept=False)
         way = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=x.dtype)
         slope = matching.evaluate(x, y, index)[1]
         ends = [matching.values(x + step * way, y, index).sum() for step in (1e-6, -1e-6)]

@@ -1,10 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from app.attacks.gradients import networks
 from app.attacks.gradients.base import LocalTraining, Unsuited
-from app.attacks.gradients.labels import agreement, bias_corrected, counts, idlg, recover, rounded, unique
+from app.attacks.gradients.labels import (
+    agreement,
+    bias_corrected,
+    counts,
+    idlg,
+    recover,
+    rounded,
+    shrinkage,
+    unique,
+)
 from tests.attacks.gradients.observations import observe, records
 
 SHAPE = (3, 16, 16)
@@ -58,6 +69,27 @@ class TestCounting:
         found = rounded(expected, total)
         assert int(found.sum()) == total
         assert int(found.min()) >= 0
+
+
+class TestShortenedGradients:
+    def shortened(self, name, labels, factor):
+        one = observation(name, labels)
+        return replace(one, shared={name: factor * value for name, value in one.shared.items()})
+
+    @pytest.mark.parametrize("name", ["cnn3", "mlp"])
+    @pytest.mark.parametrize("factor", [1.0, 0.3, 0.01])
+    def test_labels_are_counted_whatever_the_length(self, name, factor):
+        one = self.shortened(name, [2, 2, 2, 6, 6, 9, 9, 9], factor)
+        assert recover(one, np.random.default_rng(0)).tolist() == [2, 2, 2, 6, 6, 9, 9, 9]
+
+    def test_whole_numbers_tell_the_factor(self):
+        for factor in (0.3, 0.01):
+            one = self.shortened("mlp", [2, 2, 2, 6, 6, 9, 9, 9], factor)
+            assert shrinkage(one, np.random.default_rng(0)) == pytest.approx(factor, rel=0.05)
+
+    @pytest.mark.parametrize("name", ["mlp", "cnn3", "lenet"])
+    def test_a_gradient_of_full_length_is_left_as_it_is(self, name):
+        assert shrinkage(observation(name, [3, 3, 4, 8]), np.random.default_rng(0)) == 1.0
 
 
 class TestAgreement:

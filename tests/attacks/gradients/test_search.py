@@ -13,6 +13,7 @@ from app.attacks.gradients.grad_inversion import GradInversion
 from app.attacks.gradients.grnn import Grnn
 from app.attacks.gradients.idlg import Idlg
 from app.attacks.gradients.ig import InvertingGradients
+from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.priors import Consistency, NormStatistics, Outside, total_variation
 from app.attacks.gradients.search import solve
 from app.attacks.gradients.victims import stack
@@ -48,6 +49,15 @@ class TestDlg:
             assert one.score < 1e-5
             assert list(one.trace) == sorted(one.trace, reverse=True)
 
+    def test_in_double_precision_it_goes_on_where_single_precision_ends(self):
+        observations, x, _ = victims("lenet", 1)
+        search = Dlg(evaluations=1500, restarts=0, solved=1e-14)
+        single, double = (
+            replace(search, double=precise)(observations, np.random.default_rng(0))[0] for precise in (False, True)
+        )
+        assert double.score < 0.5 * single.score
+        assert psnr(double.inputs, x[0]) >= 120.0
+
     def test_it_works_from_an_update_of_several_steps_with_momentum_and_decay(self):
         training = LocalTraining(epochs=2, learning_rates=(0.1, 0.05), momentum=0.9, weight_decay=1e-3)
         observations, x, _ = victims("lenet", 1, training=training)
@@ -69,6 +79,53 @@ class TestIdlg:
         assert found.labels.tolist() == y.tolist()
         assert psnr(found.inputs, x) > 30.0
 
+    def test_it_finds_images_to_the_last_bit_of_a_pixel_behind_a_pooling_and_relus(self):
+        observations, x, y = victims("cnn", 2)
+        found = Idlg(evaluations=200, restarts=1)(observations, np.random.default_rng(0))
+        for row, one in enumerate(found):
+            assert one.labels.tolist() == y[row].tolist()
+            assert psnr(one.inputs, x[row]) > 55.0
+
+
+class TestAWarmStart:
+    def test_labels_that_are_searched_for_do_not_hold_the_images_back(self):
+        observations, x, y = victims("cnn", 2)
+        found = Dlg(evaluations=200, restarts=1)(observations, np.random.default_rng(0))
+        for row, one in enumerate(found):
+            assert one.labels.tolist() == y[row].tolist()
+            assert psnr(one.inputs, x[row]) > 50.0
+
+    def test_it_is_seen_in_the_progress_and_in_the_trace(self):
+        observations, _, _ = victims("cnn", 1)
+        told = []
+        attack = Idlg(evaluations=40, restarts=0, warm=100, solved=0.0)
+        found = attack(observations, np.random.default_rng(0), progress=told.append)[0]
+        assert told == pytest.approx([20 * turn / 140 for turn in range(1, 8)] + [1.0])
+        assert len(found.trace) == 7
+        assert list(found.trace) == sorted(found.trace, reverse=True)
+        assert found.trace[4] < 0.1 * found.trace[0]
+
+
+class TestSmoothedKinks:
+    def test_a_search_that_began_with_bends_ends_on_the_network_itself(self):
+        observations, x, _ = victims("cnn", 1, 2)
+        shares = []
+        attack = InvertingGradients(iterations=200, variation=0.0, smooth=0.3)
+        found = attack(observations, np.random.default_rng(0), progress=shares.append)[0]
+        assert min(max(psnr(one, true) for one in found.inputs) for true in x[0]) > 30.0
+        labels = torch.nn.functional.one_hot(found.labels, 10).float()
+        matching = Matching(stack(observations), Distance(attack.distance, attack.layers))
+        exact = matching.values(found.inputs[None], labels[None], torch.tensor([0]))
+        assert found.score == pytest.approx(float(exact), rel=1e-3, abs=1e-6)
+        assert shares == sorted(shares)
+        assert shares[-1] <= 1.0
+
+    def test_without_a_kink_to_bend_nothing_changes(self):
+        observations, _, _ = victims("lenet", 1)
+        plain = InvertingGradients(iterations=20)
+        some, other = (one(observations, np.random.default_rng(0)) for one in (plain, replace(plain, smooth=0.3)))
+        assert torch.equal(some[0].inputs, other[0].inputs)
+
 
 class TestInvertingGradients:
     def test_it_finds_images_of_a_batch_from_an_update_of_two_steps(self):
@@ -78,6 +135,12 @@ class TestInvertingGradients:
         assert sorted(found.labels.tolist()) == sorted(y[0].tolist())
         order = found.labels.argsort(), y[0].argsort()
         assert psnr(found.inputs[order[0]], x[0][order[1]]) > 13.0
+
+    def test_it_finds_them_nearly_to_the_pixel_from_five_small_steps(self):
+        observations, x, y = victims("cnn", 1, 2, LocalTraining(epochs=5, learning_rates=(1e-3,)))
+        found = InvertingGradients(iterations=200, variation=0.0)(observations, np.random.default_rng(0))[0]
+        order = found.labels.argsort(), y[0].argsort()
+        assert psnr(found.inputs[order[0]], x[0][order[1]]) > 40.0
 
     def test_labels_can_be_searched_for_together(self):
         observations, _, y = victims("lenet", 1)

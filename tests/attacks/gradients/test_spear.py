@@ -6,6 +6,9 @@ import torch
 from torch import nn
 
 from app.attacks.gradients.base import LocalTraining, Unsuited
+from app.attacks.gradients.heads import linear_head
+from app.attacks.gradients.networks import build
+from app.attacks.gradients.scaling import as_gradient
 from app.attacks.gradients.spear import Spear
 from tests.attacks.gradients.exact_victims import matched, mlp, observed, pictures, trained, victim
 
@@ -32,6 +35,21 @@ class TestSpear:
 
         assert matched(found, x, y)[0].min() > 80
         assert found.note.startswith("certified")
+
+    def test_separated_sources_are_a_first_guess_at_a_large_batch(self):
+        observation, x, y = victim(mlp(256, inputs=3 * 48**2), 30, 4, side=48)
+        found = run(observation, restarts=8, rounds=8)
+
+        assert matched(found, x, y)[0].min() > 100
+        assert found.note.startswith("certified")
+
+    def test_records_of_which_one_wakes_a_single_neuron_more_are_told_apart(self):
+        observation, _, y = victim(build("lenet_relu", (3, 32, 32), 10, np.random.default_rng(103)), 8, 103, side=32)
+        gradient = as_gradient(observation)
+        found = Spear().recover(observation, linear_head(observation, gradient, "cpu"), np.random.default_rng(0))
+
+        assert found.certified
+        assert sorted(found.labels.tolist()) == sorted(y.tolist())
 
     def test_it_works_from_one_step_of_training(self):
         observation, x, y = victim(mlp(128), 4, 1)

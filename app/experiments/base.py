@@ -94,6 +94,8 @@ class Group:
     names: tuple[str, ...]
     is_folded: bool = False
     """Whether most people never need them."""
+    note: str = ""
+    """What is to be known before one chooses."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Layout:
     """Parameter -> choice -> how it reads."""
     presets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Parameter -> label -> a usual value, to be filled in by a button."""
+    fills: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Label -> parameter -> value: what one button fills in together."""
 
 
 @dataclass(frozen=True)

@@ -48,12 +48,16 @@ SCRIPTS: MappingProxyType[str, dict[str, object]] = MappingProxyType(
     {
         "dlg": {"attack": "dlg", "model": "cnn", "victims": 10, "records": 1, "local_epochs": 0},
         "idlg": {"attack": "idlg", "model": "cnn", "victims": 10, "records": 1, "local_epochs": 0},
-        "ig_single": {"attack": "ig", "model": "cnn", "victims": 10, "records": 1, "local_epochs": 0},
+        "ig_single": {
+            "attack": "ig", "model": "cnn", "victims": 10, "records": 1, "local_epochs": 0, "variation": 1e-6,
+        },
         "ig_weight": {
             "attack": "ig", "model": "cnn", "victims": 10, "records": 1, "local_epochs": 5, "learning_rate": 1e-4,
+            "variation": 1e-6,
         },
         "ig_multi": {
             "attack": "ig", "model": "cnn", "victims": 1, "records": 10, "local_epochs": 5, "learning_rate": 1e-4,
+            "variation": 1e-6,
         },
         "rtf": {"attack": "rtf", "model": "cnn", "victims": 1, "records": 64, "local_epochs": 0, "bins": 100},
         "ggl": {"attack": "ggl", "model": "resnet18", "victims": 10, "records": 1, "local_epochs": 0},

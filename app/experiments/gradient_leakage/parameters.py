@@ -29,6 +29,9 @@ class Parameters:
     )
     attack: str = parameter("idlg", "The attack.", choices=tuple(ATTACKS))
     iterations: int = parameter(0, "Iterations of the attack; 0: its own default.", minimum=0, maximum=200_000)
+    variation: float = parameter(
+        0.0, "Weight of the total variation in attacks that search for images; 0: their own.", minimum=0.0, maximum=10.0
+    )
     bins: int = parameter(128, "rtf: bins of the layer that a malicious server inserts.", minimum=2, maximum=4096)
     model: str = parameter("lenet", "The architecture.", choices=MODELS)
     warm_up: int = parameter(0, "Passes over public records before the attack; 0: untrained.", minimum=0, maximum=100)
@@ -108,13 +111,22 @@ class Parameters:
         return replace(self, **point)
 
 
+def _filled_in(script: str) -> dict[str, str]:
+    """Every setting that some script has, as the script has it or at its default."""
+    touched = {name for each in SCRIPTS.values() for name in each}
+    usual = {field.name: field.default for field in fields(Parameters) if field.name in touched}
+    return {"script": "own", "mode": "gradient"} | {
+        name: str(each) for name, each in {**usual, **SCRIPTS[script]}.items()
+    }
+
+
 LAYOUT = Layout(
     groups=(
         Group("What is attacked", ("script", "mode", "attack", "model", "data", "victims", "records")),
         Group("What is shared", ("local_epochs", "local_batch", "learning_rate", "labels", "warm_up")),
         Group("Protection", ("defence", "strength", "adaptive")),
         Group("Decay curve", ("axis", "points")),
-        Group("Budget", ("iterations", "bins"), is_folded=True),
+        Group("Budget", ("iterations", "variation", "bins"), is_folded=True),
         Group(
             "Federation",
             ("clients", "rounds", "partition", "beta", "momentum", "weight_decay", "decay"),
@@ -127,5 +139,6 @@ LAYOUT = Layout(
         "model": {name: name for name in MODELS},
         "axis": {"none": "None", "local_epochs": "Local passes", "records": "Batch size", "strength": "Strength"},
     },
+    fills={script: _filled_in(script) for script in SCRIPTS},
     presets={"points": {"Local steps": "0, 1, 2, 5, 10", "Batch size": "1, 2, 4, 8", "Strength": "0.01, 0.1, 1"}},
 )

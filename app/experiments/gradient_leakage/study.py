@@ -6,6 +6,7 @@ import importlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,13 +54,16 @@ class Outcome:
 
 
 def attack(parameters: Parameters) -> GradientAttack:
-    """The chosen attack with the chosen budget."""
+    """The chosen attack with the chosen budget and prior."""
     module, _, name = ATTACKS[parameters.attack].partition(":")
     made: GradientAttack = getattr(importlib.import_module(f"app.attacks.gradients.{module}"), name)()
-    budgets = {field.name for field in dataclasses.fields(made)} & {"iterations", "evaluations", "steps"}  # type: ignore[arg-type]
-    if parameters.iterations and budgets:
-        made = dataclasses.replace(made, **{min(budgets): parameters.iterations})  # type: ignore[type-var]
-    return made
+    names = {field.name for field in dataclasses.fields(made)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    if parameters.iterations and (budgets := names & {"iterations", "evaluations", "steps"}):
+        changes[min(budgets)] = parameters.iterations
+    if parameters.variation and "variation" in names:
+        changes["variation"] = parameters.variation
+    return dataclasses.replace(made, **changes)  # type: ignore[type-var]
 
 
 def defence(parameters: Parameters) -> GradientDefence | None:

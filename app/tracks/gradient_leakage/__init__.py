@@ -57,4 +57,5 @@ CARD = Card(
     game="app.tracks.gradient_leakage.game:GradientLeakage",
     issue="The model with its initial weights, the training rule, public records, and your team's own private batches.",
     data_kinds=("dataset", "table"),
+    kit="gradient_leakage/",
 )

@@ -64,6 +64,12 @@ class GradientLeakage(Track):
 
         return question.write(public, team, folder)
 
+    def read_challenge(self, team: int, folder: Path) -> Bundle:
+        """The rules."""
+        from app.tracks.gradient_leakage import question
+
+        return question.asked(team, folder)
+
     def read_answer(self, upload: Path, publics: Mapping[int, Bundle]) -> dict[int, Bundle]:
         """Reconstructions for every opponent."""
         return answer_file.read(upload, publics)

@@ -17,6 +17,7 @@ from app.tracks.gradient_leakage.rules import Rules, from_array, rules
 
 WEIGHTS, SHARED = "weights/", "shared/"
 """What comes before the names of parameters in a challenge."""
+RULES = "team_{team}_rules.json"
 
 
 def shapes(place: Place) -> dict[str, tuple[int, ...]]:
@@ -84,8 +85,19 @@ def write(public: Bundle, team: int, folder: Path) -> list[Path]:
         f"team_{team}_public.npz": known,
         **({f"team_{team}_labels.npz": given} if given else {}),
     }
-    written = _write_rules(from_array(public["rules"]), folder / f"team_{team}_rules.json")
+    written = _write_rules(from_array(public["rules"]), folder / RULES.format(team=team))
     return [written, *_write_all(contents, folder)]
+
+
+def asked(team: int, folder: Path) -> Bundle:
+    """The rules that `write` wrote, as they lie in a challenge. Raises InvalidUpload."""
+    text = np.array((folder / RULES.format(team=team)).read_text(encoding="utf-8"))
+    try:
+        from_array(text)
+    except (ValueError, TypeError, KeyError) as error:
+        rule = "The file of rules is the one that the platform wrote."
+        raise InvalidUpload([Reason(rule, str(error), "Download the challenge again and give it as it is.")]) from error
+    return {"rules": text}
 
 
 def part(public: Bundle, prefix: str) -> Bundle:

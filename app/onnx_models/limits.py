@@ -28,3 +28,17 @@ class ModelLimits:
     """All intermediate results of one run; larger batches are run in parts."""
     operations: int = 10**11
     """Multiplications and additions for one input."""
+
+    @classmethod
+    def of_round(cls, megabytes: float, million_operations: int, tensor_bytes: int) -> "ModelLimits":
+        """The bounds of a team's model: its file, the work for one input, and its largest intermediate result."""
+        size = int(megabytes * 1e6)
+        return cls(
+            file_bytes=size,
+            nodes=5_000,
+            parameter_bytes=4 * size,
+            tensor_bytes=tensor_bytes,
+            sample_bytes=4 * tensor_bytes,
+            run_bytes=512 << 20,
+            operations=million_operations * 10**6,
+        )

@@ -119,9 +119,8 @@ def authenticate(name: str, password: str) -> User:
     From the fourth wrong password on, each doubles the time (up to 15 minutes) in which the account takes none.
     """
     user = find(name)
-    if user and user.locked_until and user.locked_until > now():
-        seconds = int((user.locked_until - now()).total_seconds()) + 1
-        raise TooMany(f"Too many wrong passwords. Try again in {seconds} seconds, or reset your password.")
+    if user:
+        _refuse_during_delay(user)
     if not passwords.matches(user.password_hash if user else "", password) or user is None:
         if user:
             _note_wrong_password(user)
@@ -134,6 +133,12 @@ def authenticate(name: str, password: str) -> User:
     audit.record(user, "account.login", user.username)
     db.session.commit()
     return user
+
+
+def _refuse_during_delay(user: User) -> None:
+    if user.locked_until and user.locked_until > now():
+        seconds = int((user.locked_until - now()).total_seconds()) + 1
+        raise TooMany(f"Too many wrong passwords. Try again in {seconds} seconds, or reset your password.")
 
 
 def _note_wrong_password(user: User) -> None:
@@ -233,8 +238,10 @@ def reset(token: str, password: str) -> User:
 
 
 def change_password(user: User, old: str, new: str) -> None:
-    """Set a new password, knowing the old one."""
+    """Set a new password, knowing the old one; wrong ones count as at the login, since a session can be stolen."""
+    _refuse_during_delay(user)
     if not passwords.matches(user.password_hash, old):
+        _note_wrong_password(user)
         raise Refused("The current password is not right.")
     _set_password(user, new)
     audit.record(user, "account.change_password", user.username)

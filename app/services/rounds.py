@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flask import current_app
@@ -60,19 +61,35 @@ def rules(row: Round) -> RoundRules:
 
 def setting_fields(slug: str) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
     """The parameters of a track's settings and of the rules, with this installation's defaults."""
-    return _configured(tracks.card(slug).load().Settings), _configured(RoundRules)
+    card = tracks.card(slug)
+    return _configured(card.load().Settings), _configured(RoundRules, card.rules)
 
 
-def _configured(cls: type) -> tuple[Parameter, ...]:
+def _configured(cls: type, usual: Mapping[str, Any] = MappingProxyType({})) -> tuple[Parameter, ...]:
+    defaults = {**usual, **current_app.config}
     return tuple(
-        replace(parameter, default=current_app.config.get(parameter.name, parameter.default))
-        for parameter in describe(cls)
+        replace(parameter, default=defaults.get(parameter.name, parameter.default)) for parameter in describe(cls)
     )
 
 
-def _filled(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {parameter.name: parameter.default for parameter in _configured(cls)}
-    return as_json(parse(cls, {**defaults, **values}))
+def _filled(cls: type, fields: tuple[Parameter, ...], values: Mapping[str, Any]) -> dict[str, Any]:
+    return as_json(parse(cls, {**{field.name: field.default for field in fields}, **values}))
+
+
+def _filled_both(
+    slug: str, settings: Mapping[str, Any], rule_values: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    of_track, of_rules = setting_fields(slug)
+    return _filled(tracks.card(slug).load().Settings, of_track, settings), _filled(RoundRules, of_rules, rule_values)
+
+
+def own_settings(row: Round) -> dict[str, Any]:
+    """The track's settings of a round that differ from the defaults that come with the track."""
+    settings = describe(tracks.card(row.track).load().Settings)
+    chosen = {parameter.name: row.track_settings.get(parameter.name, parameter.default) for parameter in settings}
+    return {
+        parameter.name: chosen[parameter.name] for parameter in settings if chosen[parameter.name] != parameter.default
+    }
 
 
 def create(
@@ -90,12 +107,13 @@ def create(
     """
     card = tracks.card(track)
     last = db.session.scalar(db.select(func.max(Round.number))) or 0
+    filled, filled_rules = _filled_both(card.slug, settings or {}, rule_values or {})
     row = Round(
         number=last + 1,
         title=title.strip() or card.title,
         track=card.slug,
-        track_settings=_filled(card.load().Settings, settings or {}),
-        rules=_filled(RoundRules, rule_values or {}),
+        track_settings=filled,
+        rules=filled_rules,
         seed=secrets.randbits(62) if seed is None else seed,
         is_current=current() is None,
         data=data,
@@ -120,7 +138,7 @@ def edit(
 
     Raises InvalidParameters, also when the data set cannot carry a round with these settings.
     """
-    filled = _filled(tracks.card(row.track).load().Settings, settings), _filled(RoundRules, rule_values), data
+    filled = *_filled_both(row.track, settings, rule_values), data
     if is_open(row) and filled != (row.track_settings, row.rules, row.data):
         raise Conflict("The settings were frozen when the round opened. Set up a new round to change them.")
     row.title = title.strip() or row.title

@@ -225,6 +225,15 @@
     request.send(data);
   }
 
+  // Fills in several fields of the button's form at a time.
+  function fillIn(button) {
+    for (const [name, value] of Object.entries(JSON.parse(button.dataset.fillIn))) {
+      const field = button.form.elements[button.dataset.prefix + name];
+      if (field.type === "checkbox") field.checked = value === "True";
+      else field.value = value;
+    }
+  }
+
   // ---- Wiring ------------------------------------------------------------------------------------------------
   const states = new Map();
 
@@ -238,9 +247,10 @@
   }
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-theme-toggle], [data-copy], [data-fill]");
+    const button = event.target.closest("[data-theme-toggle], [data-copy], [data-fill], [data-fill-in]");
     if (!button) return;
     if (button.dataset.copy) copy(button);
+    else if (button.dataset.fillIn) fillIn(button);
     else if (button.dataset.fill) document.getElementById(button.dataset.fill).value = button.dataset.value;
     else toggleTheme(button);
   });

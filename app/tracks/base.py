@@ -112,6 +112,10 @@ class Card:
     """One sentence on what the round issues to each team before it defends; empty if nothing."""
     data_kinds: tuple[str, ...] = ()
     """The kinds of files that an admin may choose as a round's own data set."""
+    kit: str = ""
+    """The folder of the track's scripts within `attack_defence_test_scripts/`; empty: that folder itself."""
+    rules: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Defaults of a round's rules (see `RoundRules`) that suit this track better than the usual ones."""
 
     def load(self) -> type["Track"]:
         """The class of the game."""
@@ -200,6 +204,13 @@ class Track(ABC):
     @abstractmethod
     def write_challenge(self, public: Bundle, team: int, folder: Path) -> list[Path]:
         """Write the files that an opponent of `team` downloads, into `folder`."""
+
+    @abstractmethod
+    def read_challenge(self, team: int, folder: Path) -> Bundle:
+        """As much of the public half as `read_answer` asks for, of the files that `write_challenge` wrote for `team`.
+
+        Teams check their answers with it before they upload. Raises InvalidUpload.
+        """
 
     @abstractmethod
     def read_answer(self, upload: Path, publics: Mapping[int, Bundle]) -> dict[int, Bundle]:

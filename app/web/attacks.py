@@ -37,6 +37,7 @@ def form() -> tuple[str, int] | Response:
         row=row,
         card=card,
         rules=rounds.rules(row),
+        own_settings=rounds.own_settings(row),
         matches=found,
         results={identity: attacks.shown(attack, row) for identity, attack in counted.items()},
         left=uploads.remaining(mine, row, UploadKind.ATTACK) if mine else 0,

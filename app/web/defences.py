@@ -33,6 +33,7 @@ def form() -> tuple[str, int] | Response:
         row=row,
         card=card,
         rules=rounds.rules(row),
+        own_settings=rounds.own_settings(row),
         left=uploads.remaining(mine, row, UploadKind.DEFENCE) if mine else 0,
         history=uploads.of_team(mine, row, UploadKind.DEFENCE) if mine else [],
         max_bytes=current_app.config["MAX_CONTENT_LENGTH"],

@@ -17,7 +17,7 @@ from tests.tracks.test_laws import SMALL
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("journeys")]
 
-ATTACKERS = {"robustness": "random-noise", "membership": "loss-threshold", "gradient_leakage": "analytic"}
+ATTACKERS = {"robustness": "pgd", "membership": "loss-threshold", "gradient_leakage": "analytic"}
 """A cheap adversary of each track, which the teams play by hand."""
 
 

@@ -141,6 +141,25 @@ class TestAuthenticate:
             accounts.authenticate("alice", "")
 
 
+class TestChangePassword:
+    def test_wrong_passwords_count_as_at_the_login(self, app):
+        alice = make_user("alice")
+        for _ in range(4):
+            with pytest.raises(Refused, match="not right"):
+                accounts.change_password(alice, "wrong", "another good password")
+
+        with pytest.raises(TooMany, match="seconds"):
+            accounts.change_password(alice, PASSWORD, "another good password")
+        with pytest.raises(TooMany, match="seconds"):
+            accounts.authenticate("alice", PASSWORD)
+
+    def test_the_right_one_sets_the_new_one(self, app):
+        alice = make_user("alice")
+        accounts.change_password(alice, PASSWORD, "another good password")
+
+        assert accounts.authenticate("alice", "another good password") == alice
+
+
 class TestReset:
     def token(self):
         return db.session.scalars(db.select(Mail.text)).all()[-1].split("/reset/")[1].split()[0]

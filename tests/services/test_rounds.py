@@ -37,6 +37,13 @@ class TestCreate:
         assert row.track_settings["NB_TRACES_TO_CLASSIFY"] == 150
         assert rounds.rules(row).MATCHES_PER_TEAM == 2
 
+    def test_a_track_may_have_usual_rules_of_its_own(self, app, ada):
+        assert rounds.rules(rounds.create(ada, "fingerprinting")).feedback_step == 0
+        assert rounds.rules(rounds.create(ada, "membership")).feedback_step > 0
+        assert rounds.rules(rounds.create(ada, "membership", rule_values={"feedback_step": 0.01})).feedback_step == 0.01
+        app.config["feedback_step"] = 0.02
+        assert rounds.rules(rounds.create(ada, "membership")).feedback_step == 0.02
+
     def test_its_own_settings_go_before(self, ada):
         row = rounds.create(ada, "fingerprinting", settings=SMALL, rule_values={"scoring": "classic"})
         assert SMALL["NB_CLASSES"] == rounds.track(row).settings.NB_CLASSES

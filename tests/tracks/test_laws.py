@@ -251,6 +251,19 @@ class TestLaw7AFileIsWorthWhatTheAnswerIsWorth:
         assert sorted(paths) == sorted(tmp_path.iterdir())
         assert all(path.stat().st_size for path in paths)
 
+    @every_track
+    def test_and_are_enough_to_check_an_answer(self, track, tmp_path):
+        asked, made = challenge(track, undefended(track)), answer(track, undefended(track), "blind")
+        path = tmp_path / f"answer{small(track).card.answer.suffixes[0]}"
+        (folder := tmp_path / "downloaded").mkdir()
+        small(track).write_challenge(asked.public, TEAM, folder)
+        small(track).write_answer({TEAM: made}, path)
+
+        downloaded = small(track).read_challenge(TEAM, folder)
+        read = small(track).read_answer(path, {TEAM: downloaded})[TEAM]
+
+        assert same(read, small(track).read_answer(path, {TEAM: asked.public})[TEAM])
+
 
 class Bomb:
     """Unpickled, it fails the test."""

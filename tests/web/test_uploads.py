@@ -5,7 +5,7 @@ from kombu.exceptions import OperationalError
 
 from app.extensions import celery
 from app.models import Status, Upload
-from app.services import accounts, files
+from app.services import accounts, files, rounds
 from tests.factories import (
     log_in,
     make_attack,
@@ -116,6 +116,22 @@ class TestHandingInADefence:
         response = be(client, "alice").get("/defence/")
         assert response.status_code == 404
         assert "No round has been set up yet" in text(response)
+
+
+class TestCheckingBeforehand:
+    def test_the_pages_show_the_command_with_the_settings_that_are_not_the_defaults(self, client):
+        make_players()
+        row = make_round("defence", settings={"NB_CLASSES": 8})
+        shown = text(be(client, "alice").get("/defence/"))
+        assert "check_upload.py --track fingerprinting my_defence.zip" in shown
+        assert "--set NB_CLASSES=8" in shown
+        assert all(f"--set {name}={value}" in shown for name, value in rounds.own_settings(row).items())
+        assert "CELL_NAME" not in shown
+
+    def test_opponents_are_given_theirs(self, client):
+        red, blue, _ = make_players()
+        make_match(make_round("attack"), red, blue)
+        assert "my_answer.zip --attack --challenge downloaded.zip" in text(be(client, "alice").get("/attack/"))
 
 
 class TestLargeFiles:

@@ -1,5 +1,6 @@
 """Reads the answer that an attacker uploads: a zip of one csv with the class probabilities of every capture."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app import archives, csv_tables
 from app.bundles import Bundle
 from app.csv_tables import SHOWN, Table
 from app.errors import InvalidUpload, Reason
@@ -25,6 +27,22 @@ def form_of(settings: "Settings") -> Form:
     team, capture = settings.attack_columns
     cells = tuple(f"{PREFIX}{cell}" for cell in range(1, settings.NB_CLASSES + 1))
     return Form(team, capture, cells, "this team's test file")
+
+
+def questions(test_file: Path, settings: "Settings") -> Bundle:
+    """The captures to classify, {"test_capture": int64[n]}, of a file that an opponent downloads.
+
+    Raises InvalidUpload.
+    """
+    _, _, size, time = settings.defence_columns
+    capture = settings.attack_columns[1]
+    types = {capture: "int64", size: "int32", time: "float64"}
+    with tempfile.TemporaryDirectory(prefix="challenge-") as folder:
+        path = archives.extract_single(test_file, Path(folder), (".csv",), settings.MAX_UNZIPPED_MB * 1_000_000)
+        table = csv_tables.read(path, types, settings.MAX_ROWS)
+    if table.faults:
+        raise InvalidUpload(table.faults)
+    return {"test_capture": np.unique(table.columns[capture])}
 
 
 def read(upload: Path, publics: Mapping[int, Bundle], settings: "Settings") -> dict[int, Bundle]:

@@ -37,6 +37,10 @@ class Fingerprinting(Track):
         """Write the training and the test file."""
         return writing.write_challenge(public, team, folder, self.settings)
 
+    def read_challenge(self, team: int, folder: Path) -> Bundle:
+        """The captures to classify."""
+        return answer_file.questions(writing.test_file(folder, team), self.settings)
+
     def read_answer(self, upload: Path, publics: Mapping[int, Bundle]) -> dict[int, Bundle]:
         """Class probabilities of every capture of every opponent, joined by id."""
         return answer_file.read(upload, publics, self.settings)

@@ -31,12 +31,17 @@ def write_challenge(public: Bundle, team: int, folder: Path, settings: Settings 
     settings = settings or Settings()
     cell, rep, size, time = settings.defence_columns
     _, capture = settings.attack_columns
-    train, test = folder / f"team_{team}_train.csv.zip", folder / f"team_{team}_test.csv.zip"
+    train, test = folder / f"team_{team}_train.csv.zip", test_file(folder, team)
     labels = {cell: public["train_cell"], rep: public["train_capture"]}
     _write_traces(train, Traces.from_bundle(public, "train_"), labels, (size, time))
     labels = {capture: public["test_capture"]}
     _write_traces(test, Traces.from_bundle(public, "test_"), labels, (size, time))
     return [train, test]
+
+
+def test_file(folder: Path, team: int) -> Path:
+    """The file of the captures that an opponent of `team` classifies."""
+    return folder / f"team_{team}_test.csv.zip"
 
 
 def write_defence(defence: Bundle, path: Path, settings: Settings | None = None) -> None:

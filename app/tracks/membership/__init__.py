@@ -51,4 +51,7 @@ CARD = Card(
     game="app.tracks.membership.game:Membership",
     issue="A secret training set of your own, and a public population of the same kind.",
     data_kinds=("dataset", "table", "sentences"),
+    kit="membership/",
+    # Whether one record is a member can be read off two exact results whose answers differ in that record alone.
+    rules={"feedback_step": 0.05},
 )

@@ -21,16 +21,7 @@ SMALLEST = 1e-30
 
 def limits(settings: "Settings") -> ModelLimits:
     """What a model of this round may take."""
-    size = int(settings.MAX_MODEL_MB * 1e6)
-    return ModelLimits(
-        file_bytes=size,
-        nodes=5_000,
-        parameter_bytes=4 * size,
-        tensor_bytes=64 << 20,
-        sample_bytes=256 << 20,
-        run_bytes=512 << 20,
-        operations=settings.MAX_MILLION_OPERATIONS * 10**6,
-    )
+    return ModelLimits.of_round(settings.MAX_MODEL_MB, settings.MAX_MILLION_OPERATIONS, tensor_bytes=64 << 20)
 
 
 def task(found: Material) -> Task:

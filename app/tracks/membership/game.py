@@ -63,6 +63,10 @@ class Membership(Track):
         """Write the model, the candidates and the population."""
         return question.write(public, team, folder)
 
+    def read_challenge(self, team: int, folder: Path) -> Bundle:
+        """The numbers of the candidates."""
+        return question.asked(team, folder)
+
     def read_answer(self, upload: Path, publics: Mapping[int, Bundle]) -> dict[int, Bundle]:
         """A score for every candidate of every opponent."""
         return answer_file.read(upload, publics)

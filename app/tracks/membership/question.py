@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from app.tracks.membership.settings import Settings
 
 LARGEST_ID = 10**9
+CANDIDATES = "team_{team}_candidates.npz"
 STRANGER = -1
 """The row of a candidate that stands in nobody's training set."""
 
@@ -63,9 +64,14 @@ def _pairs(found: Material, split: material.Halves, count: int, rng: np.random.G
 def write(public: Bundle, team: int, folder: Path) -> list[Path]:
     """Write the model as it was uploaded, and npz files of the candidates and of the population."""
     model = folder / f"team_{team}_model.onnx"
-    candidates, population = folder / f"team_{team}_candidates.npz", folder / f"team_{team}_population.npz"
+    candidates, population = folder / CANDIDATES.format(team=team), folder / f"team_{team}_population.npz"
     model.write_bytes(public["model"].tobytes())
     records = {"record_id": public["record_id"], "x": public["candidates_x"], "y": public["candidates_y"]}
     bundles.write(records, candidates)
     bundles.write({"x": public["population_x"], "y": public["population_y"]}, population)
     return [model, candidates, population]
+
+
+def asked(team: int, folder: Path) -> Bundle:
+    """The numbers of the candidates that `write` wrote. Raises InvalidUpload."""
+    return {"record_id": bundles.read(folder / CANDIDATES.format(team=team))["record_id"]}

@@ -52,5 +52,6 @@ CARD = Card(
     ),
     issue="The images that you may train on, with their labels.",
     data_kinds=("dataset",),
+    kit="robustness/",
     game="app.tracks.robustness.game:Robustness",
 )

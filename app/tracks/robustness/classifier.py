@@ -22,16 +22,7 @@ def task(question: Bundle) -> Task:
 
 def limits(settings: "Settings") -> ModelLimits:
     """What a model of this round may take: a few thousand times what small images need."""
-    size = int(settings.MAX_MODEL_MB * 1e6)
-    return ModelLimits(
-        file_bytes=size,
-        nodes=5_000,
-        parameter_bytes=4 * size,
-        tensor_bytes=32 << 20,
-        sample_bytes=128 << 20,
-        run_bytes=512 << 20,
-        operations=settings.MAX_MILLION_OPERATIONS * 10**6,
-    )
+    return ModelLimits.of_round(settings.MAX_MODEL_MB, settings.MAX_MILLION_OPERATIONS, tensor_bytes=32 << 20)
 
 
 def load(path: Path, settings: "Settings", wanted: Task) -> Classifier:

@@ -57,6 +57,10 @@ class Robustness(Track):
         """Write the model and the inputs."""
         return question.write(public, team, folder)
 
+    def read_challenge(self, team: int, folder: Path) -> Bundle:
+        """The inputs and the ball."""
+        return question.asked(team, folder)
+
     def read_answer(self, upload: Path, publics: Mapping[int, Bundle]) -> dict[int, Bundle]:
         """Perturbed inputs for every opponent, inside the ball and the box."""
         return answer_file.read(upload, publics)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app import bundles
-from app.bundles import Bundle
+from app.bundles import ArraySpec, Bundle
 from app.tracks.base import Challenge
 from app.tracks.robustness.images import Material
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.tracks.robustness.settings import Settings
 
 ASKED = ("inputs", "labels", "norm", "epsilon")
+INPUTS = "team_{team}_inputs.npz"
 
 
 def challenge(defence: Bundle, material: Material, settings: "Settings", rng: np.random.Generator) -> Challenge:
@@ -41,7 +42,13 @@ def issue(material: Material, folder: Path) -> list[Path]:
 
 def write(public: Bundle, team: int, folder: Path) -> list[Path]:
     """Write the model as it was uploaded, and an npz of inputs, labels, norm and epsilon."""
-    model, inputs = folder / f"team_{team}_model.onnx", folder / f"team_{team}_inputs.npz"
+    model, inputs = folder / f"team_{team}_model.onnx", folder / INPUTS.format(team=team)
     model.write_bytes(public["model"].tobytes())
     bundles.write({name: public[name] for name in ASKED}, inputs)
     return [model, inputs]
+
+
+def asked(team: int, folder: Path) -> Bundle:
+    """What `write` wrote beside the model. Raises InvalidUpload."""
+    spec = {"inputs": ArraySpec(), "labels": ArraySpec("iu"), "norm": ArraySpec("U", ()), "epsilon": ArraySpec("f", ())}
+    return bundles.read(folder / INPUTS.format(team=team), spec)

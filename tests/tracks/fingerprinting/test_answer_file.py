@@ -143,5 +143,5 @@ class TestTheScript:
         settings = [f"--set={name}={getattr(SETTINGS, name)}" for name in names]
         command = [sys.executable, script, upload, "--attack", f"--challenge={challenge}", *settings]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert done.stdout == "upload.zip is fine: 8 captures of 2 opponents.\n", done.stderr
+        assert done.stdout == "upload.zip is fine: answers to 2 opponents.\n", done.stderr
         assert done.returncode == 0

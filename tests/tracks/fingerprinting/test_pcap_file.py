@@ -225,7 +225,7 @@ class TestTheScripts:
         settings = [f"--set={name}={getattr(SETTINGS, name)}" for name in names]
         checked = self.run("check_upload.py", target, *settings)
         assert checked.returncode == 0, checked.stdout + checked.stderr
-        assert "is fine: 12 captures of 4 cells, 96 packets" in checked.stdout
+        assert "is fine: cell 12, " in checked.stdout
 
     def test_the_check_prints_every_reason(self, folder, tmp_path):
         done = self.run("check_upload.py", pcaps.zipped(tmp_path / "upload.zip", all_captures(2, 26)))

@@ -7,12 +7,12 @@ from flask import Response, url_for
 from app.api.auth import me
 from app.api.blueprint import Resource
 from app.api.checkpoints import SLUG as TRAINING
-from app.api.files import ACCEPTED, sent
-from app.api.jobs import finished, mine
+from app.api.files import ACCEPTED
+from app.api.jobs import finished, kept, location, mine, own
 from app.api.schemas.whispertrace import MembershipAuditRequestSchema, MembershipAuditSchema
-from app.errors import Conflict, NotFound
+from app.errors import Conflict
 from app.models import Asset, Job, Status
-from app.services import corpora, files, jobs
+from app.services import corpora, jobs
 
 blueprint = Resource("mia", "membership audits", "Which sentences a model has seen, with WhisperTrace's names.")
 SLUG = "membership-audit"
@@ -38,7 +38,7 @@ def create(values: dict[str, Any]) -> Any:
     }
     parameters = {"sentences": values.get("input", ""), "batch_size": values.get("batch_size", 64)}
     job = jobs.request(me(), SLUG, parameters, inputs, values.get("seed"))
-    return shown(job), 202, {"Location": url_for("api.mia.one", key=job.key), "Retry-After": "1"}
+    return shown(job), 202, location(job, "api.mia.one")
 
 
 def _checkpoint(wanted: str) -> Asset:
@@ -57,9 +57,7 @@ def _checkpoint(wanted: str) -> Asset:
 @blueprint.paginate()
 def everyone(pagination_parameters: Any) -> list[dict[str, Any]]:
     """One's own audits, newest first."""
-    pages = pagination_parameters
-    found, pages.item_count = jobs.of(me(), pages.page, pages.page_size, SLUG)
-    return [shown(job) for job in found]
+    return [shown(job) for job in own(pagination_parameters, SLUG)]
 
 
 @blueprint.route("/mia/<string(maxlength=32):key>")
@@ -85,12 +83,7 @@ def drawn(key: str) -> Response:
 
 def _file(key: str, name: str, mimetype: str) -> Response:
     _mine(key)
-    job = finished(key)
-    with files.workspace() as folder:
-        stream = jobs.file(job, name, folder).open("rb")
-    response = sent(stream, f"{key}-{name}", mimetype)
-    response.set_etag(job.files[name]["digest"])
-    return response
+    return kept(finished(key), name, f"{key}-{name}", mimetype)
 
 
 @blueprint.route("/mia/<string(maxlength=32):key>", methods=["DELETE"])
@@ -101,10 +94,7 @@ def remove(key: str) -> None:
 
 
 def _mine(key: str) -> Job:
-    job = mine(key)
-    if job.experiment != SLUG:
-        raise NotFound("There is no such audit.")
-    return job
+    return mine(key, SLUG, "audit")
 
 
 def shown(job: Job) -> dict[str, Any]:

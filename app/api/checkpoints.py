@@ -6,12 +6,11 @@ from flask import Response, url_for
 
 from app.api.auth import me
 from app.api.blueprint import Resource
-from app.api.files import ACCEPTED, BINARY, sent
-from app.api.jobs import finished, mine
+from app.api.files import ACCEPTED, BINARY
+from app.api.jobs import finished, kept, location, mine, own
 from app.api.schemas.whispertrace import CheckpointSchema, NewCheckpointSchema
-from app.errors import NotFound
 from app.models import Job
-from app.services import assets, corpora, files, jobs
+from app.services import assets, corpora, jobs
 
 blueprint = Resource(
     "checkpoints", "checkpoints", "Trainings of word-level language models, with WhisperTrace's names."
@@ -26,7 +25,7 @@ def create(values: dict[str, Any]) -> Any:
     """Train a model on a part of a corpus; a worker does it, so follow Location."""
     corpus = corpora.named(me(), corpora.KIND, values.pop("corpus"))
     job = jobs.request(me(), SLUG, values, {"corpus": corpus}, values.pop("seed", None))
-    return shown(job), 202, {"Location": url_for("api.checkpoints.one", key=job.key), "Retry-After": "1"}
+    return shown(job), 202, location(job, "api.checkpoints.one")
 
 
 @blueprint.route("/checkpoints")
@@ -34,9 +33,7 @@ def create(values: dict[str, Any]) -> Any:
 @blueprint.paginate()
 def everyone(pagination_parameters: Any) -> list[dict[str, Any]]:
     """One's own trainings, newest first."""
-    pages = pagination_parameters
-    found, pages.item_count = jobs.of(me(), pages.page, pages.page_size, SLUG)
-    return [shown(job) for job in found]
+    return [shown(job) for job in own(pagination_parameters, SLUG)]
 
 
 @blueprint.route("/checkpoints/<string(maxlength=32):key>")
@@ -51,12 +48,7 @@ def one(key: str) -> dict[str, Any]:
 def file(key: str) -> Response:
     """The weights and the manifest as one safetensors file."""
     training(key)
-    job = finished(key)
-    with files.workspace() as folder:
-        stream = jobs.file(job, FILE, folder).open("rb")
-    response = sent(stream, f"{key}.safetensors", "application/octet-stream")
-    response.set_etag(job.files[FILE]["digest"])
-    return response
+    return kept(finished(key), FILE, f"{key}.safetensors", "application/octet-stream")
 
 
 @blueprint.route("/checkpoints/<string(maxlength=32):key>", methods=["DELETE"])
@@ -72,10 +64,7 @@ def remove(key: str) -> None:
 
 def training(key: str) -> Job:
     """One's own training."""
-    job = mine(key)
-    if job.experiment != SLUG:
-        raise NotFound("There is no such checkpoint.")
-    return job
+    return mine(key, SLUG, "checkpoint")
 
 
 def shown(job: Job) -> dict[str, Any]:

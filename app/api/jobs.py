@@ -1,10 +1,12 @@
 """Experiments and their runs: requested, followed, cancelled, repeated, read."""
 
 import csv
+from collections.abc import Collection
 from io import StringIO
 from typing import Any
 
 from flask import Response, url_for
+from flask_smorest.pagination import PaginationParameters
 
 from app import experiments
 from app.api import parameters
@@ -72,7 +74,12 @@ def _inputs(keys: dict[str, Any]) -> dict[str, Asset]:
 
 def accepted(job: Job) -> Any:
     """The answer that says: received, run later."""
-    return shown(job), 202, {"Location": url_for("api.jobs.one", key=job.key), "Retry-After": "1"}
+    return shown(job), 202, location(job)
+
+
+def location(job: Job, endpoint: str = "api.jobs.one") -> dict[str, str]:
+    """The headers of such an answer; `endpoint` shows the job."""
+    return {"Location": url_for(endpoint, key=job.key), "Retry-After": "1"}
 
 
 @blueprint.route("/jobs")
@@ -81,10 +88,14 @@ def accepted(job: Job) -> Any:
 @blueprint.paginate()
 def everyone(filters: dict[str, Any], pagination_parameters: Any) -> list[dict[str, Any]]:
     """One's own jobs, newest first."""
-    pages = pagination_parameters
-    found, pages.item_count = jobs.of(me(), pages.page, pages.page_size, **filters)
     keys = _keys()
-    return [shown(job, keys) for job in found]
+    return [shown(job, keys) for job in own(pagination_parameters, **filters)]
+
+
+def own(pages: PaginationParameters, experiment: str = "", status: str | Collection[str] = "") -> list[Job]:
+    """One page of one's own jobs, newest first."""
+    found, pages.item_count = jobs.of(me(), pages.page, pages.page_size, experiment, status)
+    return found
 
 
 @blueprint.route("/jobs/<string(maxlength=32):key>")
@@ -150,10 +161,14 @@ def arrays(key: str) -> Response:
 @blueprint.response(200, BINARY, content_type="application/octet-stream")
 def file(key: str, name: str) -> Response:
     """One of the further files of a finished job; see `files`."""
-    job = finished(key)
+    return kept(finished(key), name, name, "application/octet-stream")
+
+
+def kept(job: Job, name: str, shown_name: str, mimetype: str) -> Response:
+    """A further file of a finished job as an attachment."""
     with files.workspace() as folder:
         stream = jobs.file(job, name, folder).open("rb")
-    response = sent(stream, name, "application/octet-stream")
+    response = sent(stream, shown_name, mimetype)
     response.set_etag(job.files[name]["digest"])
     return response
 
@@ -172,11 +187,14 @@ def finished(key: str) -> Job:
     return job
 
 
-def mine(key: str) -> Job:
-    """One's own job."""
+def mine(key: str, experiment: str = "", what: str = "job") -> Job:
+    """One's own job, of this experiment if it is named."""
     if not is_key(key):
-        raise NotFound("There is no such job.")
-    return jobs.by_key(key, me())
+        raise NotFound(f"There is no such {what}.")
+    job = jobs.by_key(key, me())
+    if experiment and job.experiment != experiment:
+        raise NotFound(f"There is no such {what}.")
+    return job
 
 
 def _keys() -> dict[int, str]:

@@ -8,7 +8,7 @@ from flask import Response, json, url_for
 from app.api.auth import me
 from app.api.blueprint import Resource
 from app.api.files import ACCEPTED
-from app.api.jobs import DETAILS, attached, mine
+from app.api.jobs import DETAILS, attached, location, mine, own
 from app.api.schemas.security_evaluations import (
     AttacksSchema,
     EvaluationFilterSchema,
@@ -56,8 +56,7 @@ def create(values: dict[str, Any]) -> Any:
     except InvalidParameters as error:
         named_problems = {INPUTS.get(name, name): problem for name, problem in error.problems.items()}
         raise InvalidParameters(named_problems) from error
-    address = url_for("api.security_evaluations.one", key=job.key)
-    return _shown(job), 202, {"Location": address, "Retry-After": "1"}
+    return _shown(job), 202, location(job, "api.security_evaluations.one")
 
 
 def _chosen(kind: str, wanted: str) -> Asset | None:
@@ -78,10 +77,10 @@ def _missing(kind: str) -> str:
 @blueprint.paginate()
 def everyone(filters: dict[str, Any], pagination_parameters: Any) -> list[dict[str, Any]]:
     """One's own evaluations, newest first."""
-    pages, word = pagination_parameters, filters.get("status")
+    word = filters.get("status")
     # What is "failed" to the predecessor's clients is one of two states here: the submitter's fault, or ours.
     wanted = [ours for ours, theirs in answers.WORDS.items() if theirs == word]
-    found, pages.item_count = jobs.of(me(), pages.page, pages.page_size, CARD.slug, wanted)
+    found = own(pagination_parameters, CARD.slug, wanted)
     return [{"id": job.key, "status": answers.WORDS[job.status], "created_at": job.created_at} for job in found]
 
 
@@ -201,10 +200,7 @@ def _known(offer: Callable[[str], list[Any]], norm: str) -> list[Any]:
 
 
 def _mine(key: str) -> Job:
-    job = mine(key)
-    if job.experiment != CARD.slug:
-        raise NotFound("There is no such evaluation.")
-    return job
+    return mine(key, CARD.slug, "evaluation")
 
 
 def _arrays(job: Job, *names: str) -> dict[str, Any]:

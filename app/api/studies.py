@@ -12,8 +12,8 @@ from app.api.blueprint import Resource
 from app.api.files import ACCEPTED
 from app.api.schemas import Schema
 from app.api.schemas.lab import JobSchema, ReportSchema
-from app.errors import InvalidParameters, NotFound
-from app.models import Asset, Job, Status
+from app.errors import InvalidParameters
+from app.models import Asset, Status
 from app.parameters import Parameter, describe
 from app.services import assets
 from app.services import jobs as service
@@ -38,29 +38,27 @@ def study(slug: str) -> Resource:
         """Run it with these settings; what is left out keeps its default. Follow Location."""
         files = {each.name: values.pop(each.name) for each in card.inputs if values.get(each.name)}
         job = service.request(me(), slug, values, _inputs(card, files), values.pop("seed", None))
-        return jobs.shown(job), 202, {"Location": url_for(f"api.{name}.one", key=job.key), "Retry-After": "1"}
+        return jobs.shown(job), 202, jobs.location(job, f"api.{name}.one")
 
     @resource.route(f"/{name}")
     @resource.response(200, JobSchema(many=True))
     @resource.paginate()
     def everyone(pagination_parameters: Any) -> list[dict[str, Any]]:
         """One's own runs, newest first."""
-        pages = pagination_parameters
-        found, pages.item_count = service.of(me(), pages.page, pages.page_size, slug)
-        return [jobs.shown(job) for job in found]
+        return [jobs.shown(job) for job in jobs.own(pagination_parameters, slug)]
 
     @resource.route(f"/{name}/<string(maxlength=32):key>")
     @resource.response(200, JobSchema)
     def one(key: str) -> dict[str, Any]:
         """How far a run is."""
-        return jobs.shown(_mine(slug, key))
+        return jobs.shown(jobs.mine(key, slug, "run"))
 
     @resource.route(f"/{name}/<string(maxlength=32):key>/output")
     @resource.response(200, ReportSchema)
     @resource.alt_response(303, schema={"type": "string"}, headers=ELSEWHERE, description="It is not finished.")
     def output(key: str) -> Any:
         """What a run has found; while it is not finished, the way to its status."""
-        job = _mine(slug, key)
+        job = jobs.mine(key, slug, "run")
         if job.status is Status.ACCEPTED:
             return job.report
         return "", 303, {"Location": url_for(f"api.{name}.one", key=key)}
@@ -69,16 +67,9 @@ def study(slug: str) -> Resource:
     @resource.response(204)
     def remove(key: str) -> None:
         """Stop a run if it is not over, and take it off one's list."""
-        service.delete(me(), _mine(slug, key))
+        service.delete(me(), jobs.mine(key, slug, "run"))
 
     return resource
-
-
-def _mine(slug: str, key: str) -> Job:
-    job = jobs.mine(key)
-    if job.experiment != slug:
-        raise NotFound("There is no such run.")
-    return job
 
 
 def _inputs(card: experiments.Card, keys: dict[str, str]) -> dict[str, Asset]:

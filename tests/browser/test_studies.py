@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.browser.visitor import Visitor
 
 PASSWORD = "a long race at night"
-PATIENCE = 120_000
+PATIENCE = 300_000
 """Milliseconds that a worker may take on a busy machine."""
 
 pytestmark = pytest.mark.broker
@@ -89,3 +89,27 @@ class TestGradientLeakage:
         expect(page.locator("main")).to_contain_text("How the quality decays")
         assert page.locator("main .image-grid img").count() == 8
         gil.look("gradient-leakage-report", in_the_dark=True)
+
+
+class TestFederatedProtection:
+    def test_one_button_fills_in_a_whole_federation_which_may_then_be_changed(self, platform, visit):
+        hal = register(platform.address, visit, "hal", 100_023)
+        hal.open("/lab/experiments/federated-protection")
+        page = hal.page
+        page.select_option("[name=parameters-configuration]", "overfitted")
+        page.get_by_role("button", name="Reference", exact=True).click()
+        hal.look("federated-protection-reference")
+        expect(page.locator("[name=parameters-configuration]")).to_have_value("own")
+        expected = {"clients": "10", "records": "2400", "rounds": "10", "rate": "0.005", "model": "deep"}
+        for name, value in expected.items():
+            expect(page.locator(f"[name=parameters-{name}]")).to_have_value(value)
+        expect(page.locator("[name=parameters-is_shuffled]")).not_to_be_checked()
+        page.get_by_role("button", name="Over-fitted", exact=True).click()
+        expect(page.locator("[name=parameters-optimiser]")).to_have_value("adam")
+        expect(page.locator("[name=parameters-is_shuffled]")).to_be_checked()
+        page.select_option("[name=parameters-attacks]", "quick")
+        hal.fill(**{"parameters-clients": 3, "parameters-rounds": 2, "parameters-seeds": 1, "seed": 1})
+        hal.press("Run the experiment")
+        accepted(hal)
+        expect(page.locator("main")).to_contain_text("Loss, TPR at 0.1 % FPR")
+        hal.look("federated-protection-report", in_the_dark=True)

@@ -16,7 +16,7 @@ from tests.browser.visitor import Visitor
 from tests.image_classifiers import images, npz_file
 
 PASSWORD = "a long race at night"
-PATIENCE = 120_000
+PATIENCE = 300_000
 """Milliseconds that a worker may take on a busy machine."""
 SEED = 11
 

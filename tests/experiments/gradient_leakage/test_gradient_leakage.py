@@ -13,7 +13,9 @@ from app.experiments.base import Watch
 from app.experiments.gradient_leakage.experiment import GradientLeakage
 from app.experiments.gradient_leakage.material import gather
 from app.experiments.gradient_leakage.offers import ATTACKS, DEFENCES, MODELS, SCRIPTS
-from app.experiments.gradient_leakage.parameters import Parameters
+from app.experiments.gradient_leakage.parameters import LAYOUT, Parameters
+from app.experiments.gradient_leakage.study import attack
+from app.parameters import parse
 
 
 class Looking(Watch):
@@ -55,6 +57,16 @@ class TestOffers:
         if mode == "federated":
             assert settled.local_epochs >= 1
             assert settled.decay == 0.95
+
+    @pytest.mark.parametrize("name", SCRIPTS)
+    def test_its_button_fills_in_the_same_settings(self, name):
+        filled = parse(Parameters, LAYOUT.fills[name])
+        assert dataclasses.replace(Parameters(script=name).settled(), script="own") == filled
+
+    @pytest.mark.parametrize("name", ["ig_single", "ig_weight", "ig_multi"])
+    def test_inverting_gradients_has_the_published_weight_of_the_variation(self, name):
+        assert attack(Parameters(script=name).settled()).variation == 1e-6
+        assert attack(Parameters(attack="ig")).variation > 1e-3
 
     def test_every_network_and_defence_is_there(self):
         from app.attacks.gradients.networks import NETWORKS

@@ -108,6 +108,13 @@ class TestParts:
         for queue in ("checks", "mail", "evaluation", "quick", "heavy"):
             assert queue in commands
 
+    def test_jobs_of_the_lab_do_not_wait_for_the_house(self, instance, monkeypatch):
+        monkeypatch.setattr(launcher_parts, "_cards", lambda: 0)
+        kinds = {"evaluation": "evaluation", "heavy": "lab"}
+        for queue, kind in kinds.items():
+            served = [part.name for part in launcher_parts.parts(options()) if queue in _queues(part)]
+            assert served == [f"{kind}-1"]
+
     def test_the_workers_for_evaluations_share_the_cores(self, instance, monkeypatch):
         monkeypatch.setattr(launcher_parts, "_cards", lambda: 0)
         monkeypatch.setattr(os, "cpu_count", lambda: 8)
@@ -130,6 +137,11 @@ class TestParts:
     def test_an_address_of_version_six_is_written_in_brackets(self, instance):
         (web,) = [part for part in launcher_parts.parts(options(host="::1")) if part.name == "web"]
         assert "[::1]:5000" in web.command
+
+
+def _queues(part) -> list[str]:
+    """What a worker takes its tasks from."""
+    return part.command[part.command.index("-Q") + 1].split(",") if "-Q" in part.command else []
 
 
 class TestAddress:

@@ -8,7 +8,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run-srs.sh", description="Start Secret Race Strolling.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=_port, default=5000, help="port to listen on (default 5000)")
-    parser.add_argument("--workers", type=_count, default=None, help="processes for evaluations")
+    parser.add_argument(
+        "--workers", type=_count, default=None, help="processes for evaluations, and as many for the lab"
+    )
     parser.add_argument("--demo", action="store_true", help="fill an empty site with five teams and a played round")
     return parser.parse_args(arguments)
 

@@ -27,25 +27,29 @@ def parts(options: argparse.Namespace) -> list[Part]:
     gunicorn = [python, "-m", "gunicorn", "srs:app", *threads, "--bind", bind, "--no-control-socket"]
     return [
         Part("checks", [*worker, "-Q", "checks,mail,quick", "-c", "2", "-n", "checks@%h"]),
-        *_evaluations(worker, options.workers),
+        *_long_work(worker, options.workers),
         Part("beat", [*celery, "beat", "--loglevel", "WARNING", "-s", str(schedule), "--pidfile="]),
         Part("web", [*gunicorn, "--graceful-timeout", "5", "--access-logfile", "-"]),
     ]
 
 
-def _evaluations(worker: list[str], wanted: int | None) -> list[Part]:
-    """One process per card where there are GPUs, else as many as asked for, which share the cores."""
+def _long_work(worker: list[str], wanted: int | None) -> list[Part]:
+    """Workers for evaluations and others for the lab: no job waits while the house plays, nor the house for a job.
+
+    One pair per card where there are GPUs, else as many as asked for, which share the cores.
+    """
     cards = _cards()
     count = wanted or max(1, cards)
     threads = max(1, (os.cpu_count() or 1) // count)
-    evaluations = []
+    # Threads that spin while they wait would take the cores from the other worker of the pair.
+    variables = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    found = []
     for index in range(count):
-        variables = {"OMP_NUM_THREADS": str(threads)}
-        if cards:
-            variables |= {"CUDA_VISIBLE_DEVICES": str(index % cards), "GPU_WORKER": "1"}
-        name = f"evaluation-{index + 1}"
-        evaluations.append(Part(name, [*worker, "-Q", "evaluation,heavy", "-c", "1", "-n", f"{name}@%h"], variables))
-    return evaluations
+        card = {"CUDA_VISIBLE_DEVICES": str(index % cards), "GPU_WORKER": "1"} if cards else {}
+        for kind, queue in (("evaluation", "evaluation"), ("lab", "heavy")):
+            name = f"{kind}-{index + 1}"
+            found.append(Part(name, [*worker, "-Q", queue, "-c", "1", "-n", f"{name}@%h"], variables | card))
+    return found
 
 
 def _cards() -> int:

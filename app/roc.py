@@ -133,8 +133,11 @@ def _cumulative(n: int, count: int, rng: np.random.Generator) -> NDArray[np.int3
 def _areas(ours: Floats, theirs: Floats, won: NDArray[np.int32], lost: NDArray[np.int32]) -> Floats:
     """The AUC of every resample: the share of pairs that are won, ties half."""
     below, upto = (np.searchsorted(theirs, ours, side=side) for side in ("left", "right"))
-    beaten = lost[:, below].astype(np.float64) if (below == upto).all() else (lost[:, below] + lost[:, upto]) / 2.0
-    areas: Floats = np.einsum("bi,bi->b", np.diff(won, axis=1), beaten) / (len(ours) * len(theirs))
+    beaten = lost.take(below, axis=1).astype(np.float64)
+    if (below != upto).any():
+        beaten = (beaten + lost.take(upto, axis=1)) / 2.0
+    # With both in double precision this is several times as fast as with different types.
+    areas: Floats = np.einsum("bi,bi->b", np.diff(won, axis=1).astype(np.float64), beaten) / (len(ours) * len(theirs))
     return areas
 
 

@@ -4,12 +4,11 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from app.language.recurrence import Recurrence
+from app.language.recurrence import Order, Recurrence
 
 
 class WordLSTM(nn.Module):
@@ -17,7 +16,9 @@ class WordLSTM(nn.Module):
 
     def __init__(self, words: int, embedding: int = 128, hidden: int = 256) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(words, embedding)
+        weight = torch.empty(words, embedding)
+        # As `nn.Embedding` draws it, but on the meta device, where that would load torch's compiler: a second and more.
+        self.embedding = nn.Embedding.from_pretrained(weight if weight.is_meta else weight.normal_(), freeze=False)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
         self.output = nn.Linear(hidden, words)
 
@@ -26,20 +27,19 @@ class WordLSTM(nn.Module):
         found: Tensor = self.lstm(self.embedding(tokens))[0]
         return found
 
-    def packed_states(self, tokens: Tensor, counts: NDArray[np.int64]) -> Tensor:
-        """(n, hidden): the same for packed sentences (n,) of which `counts[t]` have more than t words.
-
-        They are sorted by falling length, all first words first, as in a `PackedSequence`.
-        """
+    def packed_states(self, tokens: Tensor, order: Order) -> Tensor:
+        """(n, hidden): the same for packed words (n,); not on a CPU, they are packed as in a `PackedSequence`."""
         if tokens.device.type != "cpu":
-            sizes = torch.from_numpy(counts)
-            packed: Tensor = self.lstm(PackedSequence(self.embedding(tokens), sizes))[0].data
+            packed: Tensor = self.lstm(PackedSequence(self.embedding(tokens), torch.tensor(order.counts)))[0].data
             return packed
         # What a word brings to the gates is the same wherever it stands, so it is computed once.
-        words, places = torch.unique(tokens, return_inverse=True)
+        table = self.embedding.weight
+        if len(table) > len(tokens):
+            words, tokens = torch.unique(tokens, return_inverse=True)
+            table = self.embedding(words)
         inner, recurrent, *biases = self.lstm.all_weights[0]
-        brought = functional.linear(self.embedding(words), inner, biases[0] + biases[1])
-        found: Tensor = Recurrence.apply(brought, places, recurrent, tuple(counts.tolist()))
+        brought = functional.linear(table, inner, biases[0] + biases[1])
+        found: Tensor = Recurrence.apply(brought, tokens, recurrent, order)
         return found
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -49,10 +49,10 @@ class WordLSTM(nn.Module):
 
 
 def empty(words: int, embedding: int, hidden: int, device: str) -> WordLSTM:
-    """A network whose weights are yet to be written."""
-    with torch.device("meta"):
-        network = WordLSTM(words, embedding, hidden)
-    return network.to_empty(device=device)
+    """A network whose weights are yet to be written; on the meta device it takes no memory."""
+    # Going from the meta device to another one would load torch's compiler too.
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if device == "meta" else "cpu"):
+        return WordLSTM(words, embedding, hidden).to(device)
 
 
 def fresh(words: int, embedding: int, hidden: int, rng: np.random.Generator, device: str) -> WordLSTM:

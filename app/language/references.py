@@ -6,10 +6,12 @@ in processes. This process is one of them, so that a core does not wait for the 
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +25,33 @@ from app.language.training import train
 
 Floats = NDArray[np.float64]
 Progress = Callable[[float], None]
-_stops: list[Event] = []
-"""In a process of the pool: the event that ends its work."""
+PATIENCE = 0.5
+"""Seconds between two reports while other processes end their work."""
+
+
+class _Shared(NamedTuple):
+    """What the processes tell each other.
+
+    Each takes one model at a time, so that nobody waits while another has several left, as the queue of an executor
+    would have it, which hands out work ahead of time.
+    """
+
+    stop: Event
+    """Set when all shall end."""
+    taken: "Synchronized[int]"
+    """How many models somebody has begun with."""
+    done: "Synchronized[int]"
+    """How many are finished."""
+
+    def next(self) -> int:
+        """The number of a model that nobody else will train."""
+        with self.taken.get_lock():
+            self.taken.value += 1
+            return self.taken.value - 1
+
+
+_own: list[_Shared] = []
+"""In a process of the pool: what it shares with the others."""
 
 
 class StoppedError(Exception):
@@ -66,24 +93,44 @@ def reference_losses(
     seeds = [int(seed) for seed in rng.integers(1 << 62, size=len(members))]
     if device != "cpu" or processes < 2 or len(members) < 2:
         return _in_turn(study, members, seeds, device, progress)
-    found: Floats = np.zeros((len(members), len(study.lines)))
-    mine: list[int] = []
-    with _pool(min(processes, len(members)) - 1) as pool:
-        futures = [pool.submit(_losses, study, half, seed, device) for half, seed in zip(members, seeds, strict=True)]
+    others = min(processes, len(members)) - 1
+    with _pool(others) as (pool, shared):
+        futures = [pool.submit(_beside, study, members, seeds) for _ in range(others)]
 
         def report(*_: object) -> None:
-            theirs = sum(future.done() and not future.cancelled() for future in futures)
-            progress((theirs + len(mine)) / len(futures))
+            for future in futures:
+                if future.done():
+                    # Raises what went wrong there.
+                    future.result()
+            progress(shared.done.value / len(members))
 
-        # The others begin with the first models, so this process begins with the last ones.
-        for number in range(len(members) - 1, -1, -1):
-            if futures[number].cancel():
-                found[number] = _losses(study, members[number], seeds[number], device, report)
-                mine.append(number)
-        others = {future: number for number, future in enumerate(futures) if not future.cancelled()}
-        for future in as_completed(others):
-            found[others[future]] = future.result()
+        found = _taken(study, members, seeds, shared, report)
+        while wait(futures, PATIENCE).not_done:
             report()
+        for future in futures:
+            found += future.result()
+    progress(1.0)
+    return found
+
+
+def _beside(study: Study, members: NDArray[np.bool_], seeds: list[int]) -> Floats:
+    """What a process of the pool does."""
+    return _taken(study, members, seeds, _own[0], _stop_if_asked)
+
+
+def _taken(
+    study: Study,
+    members: NDArray[np.bool_],
+    seeds: list[int],
+    shared: _Shared,
+    watch: Callable[[int, float, WordLSTM], None],
+) -> Floats:
+    """(R, n): the losses of the models that this process takes, one after another while there are any; 0 elsewhere."""
+    found: Floats = np.zeros((len(members), len(study.lines)))
+    while (number := shared.next()) < len(members):
+        found[number] = _losses(study, members[number], seeds[number], "cpu", watch)
+        with shared.done.get_lock():
+            shared.done.value += 1
     return found
 
 
@@ -99,7 +146,7 @@ def _in_turn(study: Study, members: NDArray[np.bool_], seeds: list[int], device:
 
 
 def _stop_if_asked(epoch: int, loss: float, network: WordLSTM) -> None:
-    if _stops and _stops[0].is_set():
+    if _own and _own[0].stop.is_set():
         raise StoppedError
 
 
@@ -115,20 +162,20 @@ def _losses(
     return scoring.losses(network, study.lines, device)
 
 
-def _begin(stop: Event) -> None:
+def _begin(shared: _Shared) -> None:
     # The process is the pool's own: one thread for each keeps them from fighting for the cores.
     torch.set_num_threads(1)
-    _stops[:] = [stop]
+    _own[:] = [shared]
 
 
 @contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(processes: int) -> Iterator[tuple[ProcessPoolExecutor, _Shared]]:
     """Processes that begin anew, since threads of torch do not survive a fork; they end with what goes wrong here."""
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    with ProcessPoolExecutor(processes, context, _begin, (stop,)) as pool:
+    shared = _Shared(context.Event(), context.Value("q", 0), context.Value("q", 0))
+    with ProcessPoolExecutor(processes, context, _begin, (shared,)) as pool:
         try:
-            yield pool
+            yield pool, shared
         finally:
-            stop.set()
+            shared.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)

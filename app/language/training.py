@@ -1,18 +1,19 @@
 """Trains the language model, in a loop without anything that could wait."""
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn import functional
 
+from app import training
 from app.errors import InvalidUpload, Reason
 from app.language import network as networks
+from app.language.batches import batches, beginnings
 from app.language.network import WordLSTM
 from app.language.recipes import Recipe
+from app.language.recurrence import Order
 from app.language.tokens import Encoded
+from app.training.optimisers import Adam
 
 MAX_SCORES = 1 << 27
 """The most scores of one batch: 512 MB, which the gradient doubles."""
@@ -36,46 +37,31 @@ def train(
     """
     _check_extent(lines, words, recipe)
     network = networks.fresh(words, recipe.embedding, recipe.hidden, rng, device)
-    optimiser = torch.optim.Adam(network.parameters(), recipe.learning_rate, fused=True)
+    # The layer of torch, which is the fast one elsewhere, reads every sentence on its own.
+    begun = beginnings(lines) if device == "cpu" else None
+    weights = list(network.parameters())
+    # The one of torch would load its compiler: a second of each process that trains reference models.
+    adam = Adam(
+        {str(place): weight.detach()[None] for place, weight in enumerate(weights)},
+        training.Recipe(rate=recipe.learning_rate, optimiser="adam"),
+    )
     for epoch in range(1, recipe.epochs + 1):
         total = torch.zeros((), device=device)
-        for batch in _batches(lines, recipe.batch_size, rng):
-            inputs, targets, weights = (torch.from_numpy(array).to(device) for array in batch[:3])
-            optimiser.zero_grad()
-            scores = network.output(network.packed_states(inputs, batch.counts))
-            loss = functional.cross_entropy(scores, targets, reduction="none") @ weights
-            loss.backward()
-            optimiser.step()
-            total += loss.detach() * int(batch.counts[0])
+        for batch in batches(lines, recipe.batch_size, rng, begun):
+            order = Order(batch.counts, torch.from_numpy(batch.before).to(device), batch.shared)
+            inputs, after, targets, shares = (
+                torch.from_numpy(array).to(device)
+                for array in (batch.inputs, batch.after, batch.targets, batch.weights)
+            )
+            scores = network.output(network.packed_states(inputs, order))
+            loss = -(scores.log_softmax(1)[after, targets] @ shares)
+            slopes = torch.autograd.grad(loss, weights)
+            adam.step({str(place): slope[None] for place, slope in enumerate(slopes)})
+            total += loss.detach() * batch.sentences
         mean = float(total) / len(lines)
         _check_finite(mean, epoch)
         watch(epoch, mean, network)
     return network.eval()
-
-
-class _Batch(NamedTuple):
-    """Sentences of one step, packed: by falling length, all first words first, nothing but real words."""
-
-    inputs: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    weights: NDArray[np.float32]
-    """What each word counts in the mean over sentences of the means over their words."""
-    counts: NDArray[np.int64]
-    """How many sentences have a first word, a second one, and so on."""
-
-
-def _batches(lines: Encoded, size: int, rng: np.random.Generator) -> Iterator[_Batch]:
-    """The batches of one epoch, in a new order."""
-    order = rng.permutation(len(lines))
-    for start in range(0, len(order), size):
-        rows = order[start : start + size]
-        rows = rows[np.argsort(-lines.lengths[rows], kind="stable")]
-        lengths = lines.lengths[rows]
-        is_real = np.arange(lengths[0])[:, None] < lengths
-        steps, sentences = np.nonzero(is_real)
-        places = rows[sentences]
-        weights = (1.0 / (lengths[sentences] * len(rows))).astype(np.float32)
-        yield _Batch(lines.inputs[places, steps], lines.targets[places, steps], weights, is_real.sum(1))
 
 
 def _check_extent(lines: Encoded, words: int, recipe: Recipe) -> None:

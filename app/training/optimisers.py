@@ -121,8 +121,8 @@ class Adam(Optimiser):
         return found
 
     def add(self, name: str, gradient: Tensor) -> None:
-        """Kept until the end, when all tensors are moved in one pass."""
-        self.gradients[name].copy_(gradient)
+        """Kept until the end, when all tensors are moved in one pass; a copy only if it lies otherwise in memory."""
+        self.gradients[name] = gradient.contiguous()
 
     def add_product(self, name: str, left: Tensor, right: Tensor, share: float) -> None:
         """Kept likewise."""
@@ -134,6 +134,9 @@ class Adam(Optimiser):
         Models of different sizes have taken different numbers of steps, so each corrects its own bias.
         """
         self.steps += 1
+        if (self.steps == self.steps[0]).all():
+            self._move(float(self.steps[0]))
+            return
         # Runs of neighbours that have taken as many steps.
         ends = [*(np.flatnonzero(np.diff(self.steps)) + 1).tolist(), len(self.steps)]
         for low, high in zip([0, *ends[:-1]], ends, strict=True):

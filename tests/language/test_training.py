@@ -168,6 +168,13 @@ class TestReferences:
         assert np.allclose(alone, together, atol=1e-6)
         assert told[-1] == 1.0
 
+    def test_what_goes_wrong_in_another_process_is_raised_here(self):
+        members = references.halves(len(LINES), 4, np.random.default_rng(0))
+        # Words that the networks do not know.
+        study = Study(LINES, 2, SMALL)
+        with pytest.raises((IndexError, RuntimeError)):
+            references.reference_losses(study, members, np.random.default_rng(1), processes=2)
+
     def test_each_model_learns_its_own_half(self):
         members = references.halves(len(LINES), 2, np.random.default_rng(0))
         recipe = Recipe(epochs=40, batch_size=16, learning_rate=0.02, embedding=16, hidden=24)
@@ -188,6 +195,6 @@ class TestReferences:
             def is_set(self):
                 return True
 
-        monkeypatch.setattr(references, "_stops", [Asked()])
+        monkeypatch.setattr(references, "_own", [references._Shared(Asked(), None, None)])
         with pytest.raises(references.StoppedError):
             references._losses(self.STUDY, np.ones(len(LINES), bool), 0, "cpu")

@@ -136,6 +136,20 @@ class TestTrain:
         assert told == sorted(told)
         assert told[-1] == 1.0
 
+    def test_tiny_numbers_are_zero_while_it_trains_and_are_kept_afterwards(self, table, rng):
+        if not torch.set_flush_denormal(False):
+            pytest.skip("this processor always keeps them")
+        x, y = table
+        seen = []
+
+        def look(share):
+            seen.append(float(torch.tensor(1e-30) * 1e-10))
+
+        train(Stack.seeded(lambda: perceptron((12,), 4), [1]), x, y, [np.arange(20)], SGD, rng, progress=look)
+
+        assert seen[0] == 0.0
+        assert seen[-1] == float(torch.tensor(1e-30) * 1e-10) > 0.0
+
     def test_a_model_without_rows_is_refused(self, table, rng):
         x, y = table
 

@@ -50,9 +50,7 @@ class MetaCalibrated(ReferenceAttack):
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         known = Known.of(references)
-        inputs = np.concatenate(
-            [known.features(references.logits[j], known.at(j), references.without(j)) for j in range(len(references))]
-        )
+        inputs = np.concatenate([known.features(known.at(j), references.without(j)) for j in range(len(references))])
         labels = references.inside.reshape(-1)
         if len(labels) > self.rows:
             kept = rng.choice(len(labels), self.rows, replace=False)
@@ -69,21 +67,21 @@ class MetaCalibrated(ReferenceAttack):
         n = references.candidates
         own = Own.of(logits, references.y)
         # The trees saw statistics of all pairs but one, so the target is judged by such sets too: their mean counts.
-        judged = [
-            forest.decision_function(known.features(logits, own, references.without(j))[:n])
-            for j in range(0, len(references), 2)
-        ]
-        return np.mean(judged, axis=0)
+        asked = [known.features(own, references.without(j))[:n] for j in range(0, len(references), 2)]
+        judged: Floats = forest.decision_function(np.concatenate(asked)).reshape(-1, n).mean(axis=0)
+        return judged
 
 
 @dataclass(frozen=True)
 class Own:
-    """What one model says about the records, each (n,)."""
+    """What a model says about the records, each (n,)."""
 
     scaled: Floats
     log_p: Floats
     soft: Floats
     """The log-probability at a temperature."""
+    sure: Floats
+    """Minus the entropy."""
 
     @classmethod
     def of(cls, logits: NDArray, y: NDArray) -> "Own":
@@ -92,6 +90,7 @@ class Own:
             signals.scaled_logit(logits, y),
             signals.log_probability(logits, y),
             signals.log_probability(logits, y, TEMPERATURE),
+            signals.negative_entropy(logits),
         )
 
 
@@ -102,21 +101,22 @@ class Known:
     scaled: Floats
     log_p: Floats
     soft: Floats
+    sure: Floats
     inside: Mask
-    y: NDArray[np.int64]
 
     @classmethod
     def of(cls, references: References) -> "Known":
         """Of all references."""
         soft = signals.log_probability(references.logits, references.y, TEMPERATURE)
-        return cls(references.scaled, references.log_p, soft, references.inside, references.y)
+        sure = signals.negative_entropy(references.logits)
+        return cls(references.scaled, references.log_p, soft, sure, references.inside)
 
     def at(self, model: int) -> Own:
         """What one of the references says."""
-        return Own(self.scaled[model], self.log_p[model], self.soft[model])
+        return Own(self.scaled[model], self.log_p[model], self.soft[model], self.sure[model])
 
-    def features(self, logits: NDArray, own: Own, others: Mask) -> Floats:
-        """(n, features): a model's logits and statistics against those of the other models (R,)."""
+    def features(self, own: Own, others: Mask) -> Floats:
+        """(n, features): a model's statistics against those of the other models (R,)."""
         scaled, inside = self.scaled[others], self.inside[others]
         into, out = lira.Side.of(scaled, inside, False), lira.Side.of(scaled, ~inside, False)
         everyone = np.ones_like(inside)
@@ -134,7 +134,7 @@ class Known:
             np.std(scaled, axis=0),
             np.max(np.where(inside, -np.inf, scaled), axis=0, initial=-1e3),
             np.min(np.where(inside, scaled, np.inf), axis=0, initial=1e3),
-            signals.negative_entropy(logits),
+            own.sure,
             own.log_p,
         ]
         return np.stack(columns, axis=1)

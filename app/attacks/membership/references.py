@@ -160,9 +160,12 @@ def identities(x: NDArray, y: NDArray) -> NDArray[np.int64]:
     """(n,): a number for each record, the same for records that are equal in all values and the class."""
     if not len(y):
         return np.empty(0, np.int64)
-    flat = np.ascontiguousarray(np.concatenate([x.reshape(len(x), -1).astype(np.float64), y[:, None]], axis=1)) + 0.0
-    rows = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).reshape(-1)
-    return np.unique(rows, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    flat = np.concatenate([x.reshape(len(x), -1), y[:, None]], axis=1, dtype=np.float64)
+    # Minus zero becomes zero.
+    flat += 0.0
+    rows = [row.tobytes() for row in flat]
+    numbers = {row: number for number, row in enumerate(sorted(set(rows)))}
+    return np.array([numbers[row] for row in rows], np.int64)
 
 
 def halves(

@@ -9,15 +9,24 @@ LARGEST = 1e4
 
 
 def finite(logits: NDArray) -> Floats:
-    """The logits in double precision, without infinities and NaN."""
-    return np.clip(np.nan_to_num(np.asarray(logits, np.float64)), -LARGEST, LARGEST)
+    """The logits in double precision, without infinities and NaN; a copy."""
+    values = np.clip(np.asarray(logits, np.float64), -LARGEST, LARGEST)
+    values[np.isnan(values)] = 0.0
+    return values
+
+
+def _shifted(logits: NDArray, temperature: float) -> tuple[Floats, Floats]:
+    """(..., K): the logits over a temperature, less the highest of each row, and their exponentials."""
+    scaled = finite(logits)
+    scaled /= temperature
+    scaled -= scaled.max(axis=-1, keepdims=True)
+    return scaled, np.exp(scaled)
 
 
 def log_softmax(logits: NDArray, temperature: float = 1.0) -> Floats:
     """The log-probabilities (..., K) of logits (..., K)."""
-    scaled = finite(logits) / temperature
-    scaled -= scaled.max(axis=-1, keepdims=True)
-    result: Floats = scaled - np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
+    scaled, parts = _shifted(logits, temperature)
+    result: Floats = scaled - np.log(parts.sum(axis=-1, keepdims=True))
     return result
 
 
@@ -29,7 +38,9 @@ def of_class(values: NDArray, y: NDArray) -> Floats:
 
 def log_probability(logits: NDArray, y: NDArray, temperature: float = 1.0) -> Floats:
     """(..., n): the log-probability of the true class, which is minus the cross-entropy."""
-    return of_class(log_softmax(logits, temperature), y)
+    scaled, parts = _shifted(logits, temperature)
+    result: Floats = of_class(scaled, y) - np.log(parts.sum(axis=-1))
+    return result
 
 
 def scaled_logit(logits: NDArray, y: NDArray) -> Floats:
@@ -39,19 +50,20 @@ def scaled_logit(logits: NDArray, y: NDArray) -> Floats:
     """
     values = finite(logits)
     true = of_class(values, y)
-    others = values.copy()
-    np.put_along_axis(others, np.broadcast_to(y[..., None], (*values.shape[:-1], 1)), -np.inf, axis=-1)
     if values.shape[-1] < 2:
         return true
-    highest = others.max(axis=-1)
-    result: Floats = true - highest - np.log(np.exp(others - highest[..., None]).sum(axis=-1))
+    np.put_along_axis(values, np.broadcast_to(y[..., None], (*values.shape[:-1], 1)), -np.inf, axis=-1)
+    highest = values.max(axis=-1)
+    values -= highest[..., None]
+    result: Floats = true - highest - np.log(np.exp(values, out=values).sum(axis=-1))
     return result
 
 
 def negative_entropy(logits: NDArray) -> Floats:
     """(..., n): minus the entropy of the prediction, in nats."""
-    logs = log_softmax(logits)
-    entropy: Floats = (np.exp(logs) * logs).sum(axis=-1)
+    scaled, parts = _shifted(logits, 1.0)
+    total = parts.sum(axis=-1)
+    entropy: Floats = np.einsum("...k,...k->...", parts, scaled) / total - np.log(total)
     return entropy
 
 

@@ -108,8 +108,7 @@ class TestMetaCalibrated:
         other = References(changed, references.inside, references.y, references.candidates)
 
         one, two = (
-            Known.of(made).features(made.logits[2], Own.of(made.logits[2], made.y), made.without(2))
-            for made in (references, other)
+            Known.of(made).features(Own.of(made.logits[2], made.y), made.without(2)) for made in (references, other)
         )
 
         assert np.array_equal(one, two)

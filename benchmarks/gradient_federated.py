@@ -8,8 +8,8 @@ One thread; PSNR after matching; clients train in `app.federated`, with their re
   passes over its eight records (in whole batches: 1, 2, 5, 10 steps; in batches of 1: one epoch of 8 steps), how many
   records it has (two whole steps), and its rate (five whole steps). IG and DLF simulate the steps, IG in the order that
   a client would have that does not shuffle, DLF without any; `analytic` and SPEAR take the update for one gradient.
-- `imprint`: the same for Robbing the Fed, whose server puts a layer of 64 bins before the model; records that are found
-  within 30 dB.
+- `imprint`: the same for Robbing the Fed, whose server puts a layer of 64 bins before the model, in as many directions
+  as suit the records of a client; records that are found within 30 dB.
 - `labels`: wrong ones of 50 with 100 classes: cnn3, crops of photographs, 10 epochs in batches of 10, at rates .004 and
   .05. `predecessor`: one probability for all classes, one random input; `faithful`: a probability for each class from
   3,000 random inputs, at both ends of the training and between them (Dimitrov et al., 2022, section 4.2); `ours`.
@@ -41,7 +41,7 @@ from app.attacks.gradients.analytic import Analytic
 from app.attacks.gradients.base import GradientAttack, Observation, Reconstruction, Unsuited
 from app.attacks.gradients.dlf import Dlf, halfway
 from app.attacks.gradients.ig import InvertingGradients
-from app.attacks.gradients.imprint import edges, imprinted
+from app.attacks.gradients.imprint import imprinted, sorting
 from app.attacks.gradients.labels import between, counts_from_update, last_layer, recover, rounded, spelled
 from app.attacks.gradients.matching import MEMORY, Matching
 from app.attacks.gradients.networks import build
@@ -105,7 +105,7 @@ def digits(options: argparse.Namespace, size: int, training: FederatedTraining, 
     y = found.target[order][:count].astype(np.int64).reshape(options.victims, size)
     model, public = build("mlp", x.shape[2:], 10, rng), torch.tensor(images[-600:])
     if bins:
-        model = imprinted(model, x.shape[2:], edges(bins, public))
+        model = imprinted(model, x.shape[2:], *sorting(bins, public, size, rng))
     seen = federation(model, x, y, training, 10, options.seed)
     return Clients([replace(one, public=public) for one in seen], x, y)
 

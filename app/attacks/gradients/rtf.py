@@ -1,24 +1,25 @@
 """Robbing the Fed: reading records out of an imprint layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from app.attacks.gradients.analytic import filled, first_linear
+from app.attacks.gradients.analytic import filled
 from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, Unsuited, silent
-from app.attacks.gradients.imprint import imprint_weights
-from app.attacks.gradients.layers import LinearCall, watched
-from app.attacks.gradients.scaling import as_gradient, denormalised, is_exact, normalised
+from app.attacks.gradients.imprint import Imprint
+from app.attacks.gradients.layers import watched
+from app.attacks.gradients.scaling import as_gradient, denormalised, is_exact, logits
 from app.parameters import parameter
 
 SAME = 1e-2
 """Relative distance below which two candidates are one record."""
-ROUNDED = 30.0
-"""How much larger an error the rounding of an update explains."""
+CLEARLY = 0.5
+"""How much nearer the pull of a label must be than any other, and how far shares may be from 1 and 0."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,17 @@ class RobbingTheFed(GradientAttack):
     title: ClassVar[str] = "Robbing the Fed"
     source: ClassVar[str] = (
         "Fowl, Geiping, Czaja, Goldblum and Goldstein, 2022, ICLR, eq. 3. Variant of the house: bins calibrated on "
-        "public records, a threshold relative to the noise instead of a test for zero, and a check of every candidate "
-        "against its bin and, for a single step, against the pull that the model gives it, which tells records from "
-        "blends and their labels without the truth."
+        "public records, a threshold relative to the largest bin instead of a test for zero, and check sums that tell "
+        "records from blends without the truth. Where the layer sorts by several directions, records that are alone "
+        "in a bin are taken out of their bins in the others, until nothing is alone any more, as an invertible Bloom "
+        "lookup table is listed (Goodrich and Mitzenmacher, 2011, Allerton)."
     )
 
     threshold: float = parameter(
         1e-4, "Share of the largest bin's bias gradient below which a bin is empty.", minimum=0.0, maximum=0.5
     )
     agreement: float = parameter(
-        3e-4, "Relative error of the pull up to which a candidate counts as a record.", minimum=1e-6, maximum=0.5
+        1e-3, "Relative error of the check sums up to which a candidate counts as a record.", minimum=1e-6, maximum=0.5
     )
 
     def __call__(
@@ -55,67 +57,138 @@ class RobbingTheFed(GradientAttack):
         return results
 
     def _one(self, observation: Observation, device: str) -> Reconstruction:
-        layer = first_linear(observation)
-        if imprint_weights({layer.weight: observation.parameters[layer.weight]}) is None:
-            raise Unsuited("the first layer of this model is no imprint: its rows differ")
+        prefix, imprint = layer(observation)
         gradient = as_gradient(observation, device, torch.float64)
-        weight, bias = gradient[layer.weight], gradient[str(layer.bias)]
-        candidates, pulls, bins = self._candidates(weight, bias)
-        inputs = denormalised(observation, candidates.reshape(-1, *observation.input_shape))
-        sure = self._inside(observation, layer, inputs, bins)
-        labels, errors = self._pulls(observation, inputs, pulls, bins)
-        if is_exact(observation):
-            # An update is a difference of large numbers, which costs digits.
-            sure = sure & (errors <= self.agreement * (1.0 if observation.training is None else ROUNDED))
-        sure = sure & ~_repeated(candidates, sure)
-        order = (errors + 1e3 * ~sure).argsort(stable=True)[: observation.records]
-        found, known = filled(observation, inputs[order])
+        names = ("bins.bias", "bins.weight", "checks.weight")
+        cells = torch.cat([gradient[f"{prefix}{name}"].reshape(imprint.edges.numel(), -1) for name in names], dim=1)
+        cells = differences(cells.nan_to_num(0.0, 0.0, 0.0), len(imprint.edges))
+        sure, rest = self._peeled(observation, imprint, cells)
+        rows = torch.cat([sure, rest])[: observation.records]
+        inputs = denormalised(observation, _flat(rows, imprint).reshape(len(rows), *observation.input_shape))
+        found, known = filled(observation, inputs)
+        confident = known & (torch.arange(len(known), device=known.device) < len(sure))
         own = torch.full((observation.records,), -1, dtype=torch.int64, device=found.device)
-        own[: len(order)] = torch.where(sure[order], labels[order], -1)
-        confident = known.clone()
-        confident[: len(order)] = sure[order]
-        note = f"{len(order)} of {len(bias)} bins hold records, {int(confident.sum())} of them one alone"
+        if len(sure):
+            tell = by_pulls if is_exact(observation) else by_features
+            own[: len(sure)] = tell(observation, inputs[: len(sure)], gradient, sure[: len(own), 0])
+        note = f"{len(sure)} records taken out of {len(cells)} bins, {len(rest)} bins left with several"
         score = 1.0 - float(confident.double().mean())
         return Reconstruction(found.float(), own, score, (), note, confident)
 
-    def _candidates(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The quotients (n, d) of the bins that hold something, their bias gradients (n,), and their numbers (n,).
+    def _peeled(self, observation: Observation, imprint: Imprint, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of records that their check sums vouch for, and those of bins left with several, the likeliest first.
 
-        A neuron is active for all records above its edge, so the difference to the next one belongs to its own bin; the
-        last neuron's own gradient belongs to the last bin.
+        `cells` (K, 1 + d + CHECKS) hold the sums over their records of pull, pull x and pull h(x). A record pulls
+        equally in all directions, so that what one bin holds alone can be taken out of the others as it is.
         """
-        inner_weight = torch.cat([weight[:-1] - weight[1:], weight[-1:]])
-        inner_bias = torch.cat([bias[:-1] - bias[1:], bias[-1:]])
-        bins = (inner_bias.abs() > self.threshold * inner_bias.abs().max()).nonzero()[:, 0]
-        return inner_weight[bins] / inner_bias[bins, None], inner_bias[bins], bins
+        least = self.threshold * cells[:, 0].abs().max()
+        cells, found = cells.clone(), cells[:0]
+        fresh = torch.ones(len(cells), dtype=torch.bool, device=cells.device)
+        errors = torch.full((len(cells),), torch.inf, dtype=cells.dtype, device=cells.device)
+        while True:
+            places = (fresh & (cells[:, 0].abs() > least)).nonzero()[:, 0]
+            rows, fresh = cells[places], torch.zeros_like(fresh)
+            errors[places] = self._errors(observation, imprint, rows, places)
+            sure = (errors[places] <= self.agreement).nonzero()[:, 0]
+            for one in sure[errors[places][sure].argsort()]:
+                row, place = rows[one], int(places[one])
+                if fresh[place]:
+                    continue
+                homes = imprint.homes(_flat(row[None], imprint))[0]
+                # A record that training carried over an edge leaves some of its pull in a bin next to its own.
+                if _is_among(row, found):
+                    homes = places[one][None]
+                else:
+                    found = torch.cat([found, row[None]])
+                    homes[place // imprint.edges.shape[1]] = place
+                    homes = homes[homes >= 0]
+                cells[homes] -= row
+                fresh[homes] = True
+            if not fresh.any():
+                break
+        left = (cells[:, 0].abs() > least).nonzero()[:, 0]
+        return found, cells[left[errors[left].argsort(stable=True)]]
 
-    def _inside(self, observation: Observation, layer: LinearCall, inputs: Tensor, bins: Tensor) -> Tensor:
-        """Whether each candidate lies in the range of records and in its own bin; a blend with both signs does not."""
-        width = observation.high - observation.low
-        low, high = observation.low - 0.02 * width, observation.high + 0.02 * width
-        fits = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
-        weight, bias = (observation.parameters[str(name)].to(inputs) for name in (layer.weight, layer.bias))
-        level = normalised(observation, inputs).flatten(1) @ weight.mean(0)
-        edges = torch.cat([-bias, bias.new_tensor([torch.inf])])
-        slack = 1e-3 * (edges[-2] - edges[0]).abs()
-        return fits & (level > edges[bins] - slack) & (level < edges[bins + 1] + slack)
+    def _errors(self, observation: Observation, imprint: Imprint, rows: Tensor, places: Tensor) -> Tensor:
+        """(n,): how far the check sums of rows are from those of the record that each would be, if it were one.
 
-    def _pulls(self, observation: Observation, inputs: Tensor, pulls: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
-        """For each candidate the label whose pull at its own neuron comes nearest to the one seen, and the error."""
-        with torch.enable_grad():
-            seen, answer = watched(observation, inputs.detach().requires_grad_(True))
-            outputs, logs = seen.calls[0].outputs, answer.log_softmax(1)
-            slopes = [
-                torch.autograd.grad(-logs[:, label].sum(), outputs, retain_graph=True)[0]
-                for label in range(observation.classes)
-            ]
-        rows = torch.arange(len(bins), device=bins.device)
-        predicted = torch.stack([slope[rows, bins] for slope in slopes], dim=1) / observation.records
-        best = ((predicted - pulls[:, None]).abs() / pulls.abs()[:, None]).min(dim=1)
-        return best.indices, best.values
+        Infinite for a record out of range, or out of the bin that it was found in.
+        """
+        flat = _flat(rows, imprint)
+        inputs = denormalised(observation, flat.reshape(len(flat), *observation.input_shape)).flatten(1)
+        width = 0.02 * (observation.high - observation.low)
+        fits = ((inputs >= observation.low - width) & (inputs <= observation.high + width)).all(1)
+        group, count = places // imprint.edges.shape[1], imprint.edges.shape[1]
+        edges = imprint.edges.to(flat)
+        slack = 1e-3 * (edges[:, -1] - edges[:, 0])[group]
+        ends = torch.cat([edges, edges.new_full((len(edges), 1), torch.inf)], dim=1)
+        level = imprint.levels(flat)[torch.arange(len(flat)), group]
+        fits &= (level > ends[group, places % count] - slack) & (level < ends[group, places % count + 1] + slack)
+        true, seen = imprint.squares(flat), rows[:, 1 + flat.shape[1] :] / rows[:, :1]
+        errors = (seen - true).norm(dim=1) / true.norm(dim=1).clamp_min(1e-300)
+        return torch.where(fits, errors, torch.inf)
 
 
-def _repeated(candidates: Tensor, sure: Tensor) -> Tensor:
-    """(n,): which candidates (n, d) are an earlier one again, as a record on an edge is found in two bins."""
-    near = torch.cdist(candidates, candidates) <= SAME * candidates.norm(dim=1, keepdim=True)
-    return (near & sure[None] & sure[:, None]).tril(-1).any(1)
+def layer(observation: Observation) -> tuple[str, Imprint]:
+    """The imprint of the model, and what the names of its parameters begin with; raises Unsuited without one."""
+    for name, module in observation.model.named_modules():
+        if isinstance(module, Imprint):
+            return f"{name}." if name else "", module
+    raise Unsuited("the first layer of this model is no imprint")
+
+
+def by_pulls(observation: Observation, inputs: Tensor, gradient: Mapping[str, Tensor], pulls: Tensor) -> Tensor:
+    """(n,): for each record the label whose pull, by the weights that were sent, is the one seen; -1 where none is."""
+    bias = f"{layer(observation)[0]}bins.bias"
+    weights = {name: value.to(inputs) for name, value in observation.parameters.items()}
+
+    def answer(value: Tensor) -> Tensor:
+        return logits(observation, inputs, {**weights, bias: value})
+
+    # All neurons have the same way out, and the first is active for everything.
+    first = torch.zeros_like(weights[bias])
+    first[0] = 1.0
+    given, slopes = torch.autograd.functional.jvp(answer, weights[bias], first)
+    predicted = ((given.softmax(1) * slopes).sum(1, keepdim=True) - slopes) / observation.records
+    errors, labels = (predicted - pulls[:, None]).abs().sort(dim=1)
+    return torch.where(errors[:, 0] < CLEARLY * errors[:, 1], labels[:, 0], -1)
+
+
+def by_features(observation: Observation, inputs: Tensor, gradient: Mapping[str, Tensor], pulls: Tensor) -> Tensor:
+    """(n,): the label of each record, from the last linear layer's gradient; -1 where that leaves it open.
+
+    That gradient is the mean of (p - onehot(y)) times the features, and inputs that are known give both p and the
+    features: what is left is linear in the labels. Local training changes pulls at once; shares of records in classes
+    remain near 0 and 1 for a while.
+    """
+    with torch.no_grad():
+        seen, answer = watched(observation, inputs)
+    last = seen.calls[-1]
+    if not torch.equal(last.outputs, answer):
+        return torch.full((len(inputs),), -1, device=inputs.device)
+    push = gradient[last.weight] @ torch.linalg.pinv(last.inputs, rtol=1e-6)
+    shares = answer.softmax(1) - observation.records * push.T
+    labels = shares.argmax(1)
+    errors = (shares - one_hot(labels, observation.classes)).abs().amax(1)
+    return torch.where(errors < CLEARLY, labels, -1)
+
+
+def differences(sums: Tensor, groups: int) -> Tensor:
+    """(K, ...): what the bins of each of `groups` directions hold by themselves.
+
+    A neuron is active for all records above its edge, so the difference to the next one belongs to its own bin; the
+    last neuron's own gradient belongs to the last bin.
+    """
+    parts = sums.reshape(groups, -1, sums.shape[1])
+    return torch.cat([parts[:, :-1] - parts[:, 1:], parts[:, -1:]], dim=1).reshape(sums.shape)
+
+
+def _flat(rows: Tensor, imprint: Imprint) -> Tensor:
+    """(n, d): the records of rows, as the model takes them."""
+    return rows[:, 1 : 1 + imprint.directions.shape[1]] / rows[:, :1]
+
+
+def _is_among(row: Tensor, found: Tensor) -> bool:
+    """Whether the record of a row is that of one found before, up to its pull."""
+    one, others = row[1:] / row[0], found[:, 1:] / found[:, :1]
+    return bool(((others - one).norm(dim=1) <= SAME * one.norm()).any())

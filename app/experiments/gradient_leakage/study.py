@@ -17,7 +17,7 @@ from torch.nn import functional
 from app import reconstruction_metrics
 from app.attacks.gradients import networks
 from app.attacks.gradients.base import GradientAttack, LocalTraining, Observation, Progress, Reconstruction, Unsuited
-from app.attacks.gradients.imprint import edges, imprinted
+from app.attacks.gradients.imprint import imprinted, sorting
 from app.defences.gradients import DEFENCES, Client, GradientDefence, Steps
 from app.errors import InvalidUpload, Reason
 from app.experiments.gradient_leakage.material import Material
@@ -89,7 +89,8 @@ def network(material: Material, parameters: Parameters, rng: np.random.Generator
         _warm_up(made, material, parameters.warm_up, rng, device)
     if parameters.attack == "rtf":
         # The server of this attack is malicious: it puts a layer of its own before the model.
-        made = imprinted(made, material.shape, edges(parameters.bins, torch.tensor(material.public_x, device=device)))
+        sorted_by = sorting(parameters.bins, torch.tensor(material.public_x), parameters.records, rng)
+        made = imprinted(made, material.shape, *sorted_by)
     return made.requires_grad_(False)
 
 

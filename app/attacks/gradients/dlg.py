@@ -25,7 +25,8 @@ class Dlg(GradientAttack):
     title: ClassVar[str] = "Deep leakage from gradients"
     source: ClassVar[str] = (
         "Zhu, Liu and Han, 2019, NeurIPS, algorithm 1: squared distance, L-BFGS, soft labels. With a check of every "
-        "step, several starts, the first layers of a smooth model weighted up; where the model has kinks, Adam first, "
+        "step, several starts, the first layers of a smooth model weighted up and the end of its search whitened by "
+        "the matrix of Gauss and Newton (Nocedal and Wright, 2006, ch. 10); where the model has kinks, Adam first, "
         "after which likely labels are taken for certain; and an update matched by simulating the client's steps."
     )
 
@@ -41,6 +42,10 @@ class Dlg(GradientAttack):
         minimum=0.0, maximum=1e6,
     )  # fmt: skip
     solved: float = parameter(5e-10, "The loss at which a victim is done.", minimum=0.0, maximum=1.0)
+    ripe: float = parameter(
+        3e-6, "The loss from which a smooth model of few weights is solved as least squares; 0: it never is.",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
     history: int = parameter(60, "Steps that L-BFGS remembers.", minimum=1, maximum=1000)
     spread: float = parameter(
         0.1, "Deviation of the start around the middle of the range.", minimum=0.0, maximum=10.0, unit="ranges"
@@ -76,6 +81,7 @@ class Dlg(GradientAttack):
                 solved=self.solved,
                 spread=self.spread,
                 warm=self.warm,
+                ripe=self.ripe,
             )
             matching = Matching(victims, Distance("l2", self.weighting(victims)))
             best = search(matching, self.known(victims, rng), generator(rng, device), progress)

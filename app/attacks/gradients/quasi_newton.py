@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.attacks.gradients import gauss_newton
 from app.attacks.gradients.base import Progress, silent
 from app.attacks.gradients.best import Best
 from app.attacks.gradients.matching import Matching
@@ -25,6 +26,10 @@ NEAR = 0.1
 """How far from the best guess a promising victim begins anew, as a share of the spread of fresh starts."""
 WARM_RATE = 0.05
 """Learning rate of Adam at the beginning of a warm start, as a share of the range of the inputs."""
+TURNS, ROUNDS, WORTH = 30, 3, 0.1
+"""Evaluations for each whitening, how often there is one, and the share of the loss to fall to for a further one."""
+DEEPER = 0.1
+"""The share of a solved loss at which a whitened search ends: a few evaluations more gain what its damping left."""
 SURE, UNSURE = 1e-12, 1e-3
 """Chances of the other labels once a label counts as known, and when it is searched for again near a guess."""
 
@@ -50,6 +55,8 @@ class QuasiNewton:
     """Standard deviation of the start around the middle of the range, as a share of the range."""
     warm: int = 0
     """Evaluations of Adam before L-BFGS begins, for a model with kinks."""
+    ripe: float = 0.0
+    """The loss from which the search goes on in coordinates that the Gauss-Newton matrix whitens, without kinks."""
 
     def __call__(
         self, matching: Matching, labels: Tensor | None, draw: torch.Generator, progress: Progress = silent
@@ -80,6 +87,8 @@ class _Run:
         kinks = has_kinks(victims.client.model)
         self.warm = search.warm if kinks else 0
         self.enough = max(FACTOR * search.solved, KINKED if kinks else 0.0)
+        unknowns = self.split + (self.shape[0] * victims.first.classes if labels is None else 0)
+        self.ripe = search.ripe if not kinks and gauss_newton.fits(matching, unknowns) else 0.0
         self.hopeless = max(search.hopeless, HOPEFUL if kinks else 0.0)
         self.turn, self.most, self.progress = 0, (1 + search.restarts) * (self.warm + search.evaluations), progress
         self.optimiser = Lbfgs(self.warmed(self.starts(len(victims)), self.index), search.history)
@@ -145,6 +154,11 @@ class _Run:
         by_logits = chance * (by_y - (chance * by_y).sum(2, keepdim=True))
         return loss, torch.cat([by_x.flatten(1), by_logits.flatten(1)], 1)
 
+    def residuals(self, points: Tensor, index: Tensor) -> Tensor:
+        """(P, m): whose squares sum to the losses at points (P, n)."""
+        x, y = self.parts(points, index)
+        return gauss_newton.residuals(self.matching, x, y if self.labels is not None else y.softmax(2), index)
+
     def keep(self, index: Tensor, points: Tensor, loss: Tensor) -> None:
         """Keep what is better than before, and tell how far the search is."""
         x, y = self.parts(points, index)
@@ -166,6 +180,10 @@ class _Run:
         lost = (self.age >= search.trial) & ~(loss <= self.hopeless)
         over = (loss <= search.solved) | lost | self.optimiser.stuck | (self.age >= search.evaluations)
         over |= self.stalled >= STALL
+        ripe = (loss <= self.ripe) & (loss > search.solved)
+        if bool(ripe.any()):
+            self._polish(ripe)
+        over |= ripe
         again = over & (self.left[self.index] > 0) & ~(self.best.loss[self.index] <= self.enough)
         if bool(again.any()):
             self._begin(again)
@@ -174,6 +192,21 @@ class _Run:
             self.optimiser.take(keep)
             for name in ("index", "age", "stalled", "mark"):
                 setattr(self, name, getattr(self, name)[keep])
+
+    def _polish(self, ripe: Tensor) -> None:
+        """Go on from the points of the mask in whitened coordinates, as many at a time as there is room for."""
+        size, solved = self.optimiser.point.shape[1], self.search.solved
+        room = max(1, self.matching.memory // (2 * size**2 * self.optimiser.point.element_size()))
+        for rows in ripe.nonzero()[:, 0].split(room):
+            index, loss = self.index[rows], self.optimiser.value[rows]
+            points = self.settled(self.optimiser.point[rows])
+            for _ in range(ROUNDS):
+                points, now = gauss_newton.descend(self.evaluate, self.residuals, points, index, TURNS, DEEPER * solved)
+                self.keep(index, points, now)
+                on = (now > solved) & (now < WORTH * loss)
+                points, index, loss = points[on], index[on], now[on]
+                if not len(index):
+                    break
 
     def _begin(self, again: Tensor) -> None:
         """Anew at the problems of the mask: near the best guess where that is promising, else anywhere."""

@@ -51,7 +51,7 @@ class TestDlg:
 
     def test_in_double_precision_it_goes_on_where_single_precision_ends(self):
         observations, x, _ = victims("lenet", 1)
-        search = Dlg(evaluations=1500, restarts=0, solved=1e-14)
+        search = Dlg(evaluations=1500, restarts=0, solved=1e-14, ripe=0.0)
         single, double = (
             replace(search, double=precise)(observations, np.random.default_rng(0))[0] for precise in (False, True)
         )

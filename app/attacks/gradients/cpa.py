@@ -74,6 +74,8 @@ class CocktailParty(GradientAttack):
         weight, bias = gradient[layer.weight], gradient[str(layer.bias)]
         if observation.records > min(weight.shape):
             raise Unsuited(f"a layer of {weight.shape[0]} neurons cannot tell {observation.records} records apart")
+        if not bool(weight.any()):
+            raise Unsuited("no neuron of the first layer has a gradient")
         return weight, bias
 
     def unmix(

@@ -75,7 +75,7 @@ class LinearHead:
 
 
 def linear_head(observation: Observation, gradient: Mapping[str, Tensor], device: str) -> LinearHead:
-    """The head of the observed model; raises Unsuited if it has none, or one without a ReLU or a bias."""
+    """The head of the observed model; raises Unsuited if it has none, or one without a ReLU, a bias or a gradient."""
     head = find_head(observation)
     if head is None:
         raise Unsuited("the logits of this model do not come from a linear layer")
@@ -88,6 +88,8 @@ def linear_head(observation: Observation, gradient: Mapping[str, Tensor], device
         names = (call.weight, call.bias)
         own = [_double(tensors[name], device) for tensors in (observation.parameters, gradient) for name in names]
         layers.append(Layer(*own))
+    if not bool(layers[0].weight_gradient.any()):
+        raise Unsuited("no neuron of the first layer has a gradient")
     return LinearHead(tuple(layers), head.from_data)
 
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from app.attacks.gradients.analytic import Analytic
 from app.attacks.gradients.base import LocalTraining, Unsuited
+from app.attacks.gradients.cpa import CocktailParty
 from app.attacks.gradients.heads import linear_head
 from app.attacks.gradients.networks import build
 from app.attacks.gradients.scaling import as_gradient
@@ -99,3 +101,12 @@ class TestSpear:
 
         with pytest.raises(Unsuited, match="ReLU"):
             run(victim(network, 2, 0)[0])
+
+
+class TestASilentClient:
+    @pytest.mark.parametrize("attack", [Spear(), CocktailParty(), Analytic()])
+    def test_a_gradient_of_zeros_is_refused_in_words(self, attack):
+        observation, _, _ = victim(mlp(32), 2, 1)
+        silent = {name: torch.zeros_like(value) for name, value in observation.shared.items()}
+        with pytest.raises(Unsuited, match="no neuron of the first layer has a gradient"):
+            attack([replace(observation, shared=silent)], np.random.default_rng(0))

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,17 +11,33 @@ import torch
 from torch import Tensor
 
 from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, Unsuited, silent
+from app.attacks.gradients.drift import steady, straight
 from app.attacks.gradients.heads import LinearHead, linear_head
 from app.attacks.gradients.layers import Head, find_head, probes, watched
+from app.attacks.gradients.least_squares import levenberg_marquardt
+from app.attacks.gradients.matching import Matching
+from app.attacks.gradients.mixtures import sources
 from app.attacks.gradients.peeling import Known, beyond, convolutions, peeled
 from app.attacks.gradients.scaling import as_gradient, normalised
+from app.attacks.gradients.simulate import one_hot
 from app.attacks.gradients.spear import AGREEMENT, Recovered, Spear
+from app.attacks.gradients.victims import stack
 from app.parameters import parameter
 
 NOISE = 1e-6
-"""Features below this share of the record's largest count as zero."""
+"""Features below this share of the record's largest, or ten times what they miss, count as zero."""
 REPORTS = 20
 """Points of a trace."""
+QUICKER = 5
+"""How much sooner Adam ends where least squares finish what it began."""
+EXACT = 1e-12
+"""The misfit of an image that is found as exactly as single precision allows."""
+STALLED = 0.9
+"""A step of least squares that leaves this share of the misfit is the last."""
+CLOSE = 1e-3
+"""What features may miss of the gradient that an update was turned into."""
+TURNS = 4
+"""How often features and their pulls follow from each other."""
 OPPONENTS = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
 """Brightness, red against blue, and green against both."""
 
@@ -30,8 +46,17 @@ class Aim(ABC):
     """What is known of the images of a batch."""
 
     @abstractmethod
+    def residuals(self, inputs: Tensor) -> Tensor:
+        """(m,): what images (n, *input_shape) miss of it, differentiable twice; zeros for the private ones."""
+
+    @property
+    @abstractmethod
+    def equations(self) -> int:
+        """How many of them are equations, not bounds."""
+
     def misfit(self, inputs: Tensor) -> Tensor:
-        """How far images (n, *input_shape) are from it, differentiable; zero for the private ones."""
+        """The sum of their squares."""
+        return self.residuals(inputs).square().sum()
 
 
 @dataclass(frozen=True)
@@ -46,13 +71,18 @@ class Features(Aim):
     wanted: Tensor
     """(n, d)."""
 
+    @property
+    def equations(self) -> int:
+        """All features, but those that are zero because of the last ReLU."""
+        return self.wanted.numel() if self.opened < 0 else int((self.wanted > 0).sum())
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """(n, d), before the last ReLU where that is possible."""
         seen, _ = watched(self.observation, inputs, self.opened)
         return seen.calls[self.place].inputs
 
-    def misfit(self, inputs: Tensor) -> Tensor:
-        """The sum of the images' relative squared distances."""
+    def residuals(self, inputs: Tensor) -> Tensor:
+        """Each image's distances, relative to the length of what is wanted of it."""
         found = self(inputs)
         return _relative(found - self.wanted if self.opened < 0 else beyond(found, self.wanted), self.wanted)
 
@@ -65,11 +95,16 @@ class Layers(Aim):
     known: Known
     weight: float
 
-    def misfit(self, inputs: Tensor) -> Tensor:
-        """As that of features, with the relative squared distance of the gradient at `weight`."""
+    @property
+    def equations(self) -> int:
+        """Those of the last layer, its gradient only if it counts."""
+        return self.known.equations if self.weight else int((self.known.outputs > 0).sum())
+
+    def residuals(self, inputs: Tensor) -> Tensor:
+        """As those of features, with the relative distances of the gradient, whose squares count by `weight`."""
         found, before = self.known.features(normalised(self.observation, inputs))
         missed = _relative(beyond(found, self.known.outputs), self.known.outputs)
-        return missed + self.weight * self.known.unlike(before) if self.weight else missed
+        return torch.cat([missed, self.weight**0.5 * self.known.unlike(before)]) if self.weight else missed
 
 
 @dataclass(frozen=True)
@@ -83,7 +118,9 @@ class EmbeddingInversion(GradientAttack):
         "are convolutions with a ReLU, the inputs of the last ones follow exactly for the whole batch from a convex "
         "problem (R-GAP of Zhu and Blaschko, 2021, ICLR, solves the like for one record), and the gradient of the next "
         "guides the search. Features that are zero bound the values before their ReLU from one side only; the total "
-        "variation, of brightness and of opponent colours, starts strong and fades."
+        "variation, of brightness and of opponent colours, starts strong and fades. Where certain features are more "
+        "than the pixels, least squares (see `least_squares`) then find the images exactly; an update of several small "
+        "steps is turned into a gradient that they correct (see `drift`)."
     )
 
     iterations: int = parameter(1000, "Steps of Adam for the images.", minimum=1, maximum=100_000)
@@ -101,6 +138,13 @@ class EmbeddingInversion(GradientAttack):
     gradient: float = parameter(
         10.0, "Weight of the gradient of the last convolution that is left.", minimum=0.0, maximum=1e4
     )
+    refinement: int = parameter(
+        30, "Steps of Levenberg and Marquardt for images that more equations than pixels tell of, after a fifth of "
+        "Adam's steps.", minimum=0, maximum=1000,
+    )  # fmt: skip
+    corrections: int = parameter(
+        4, "How often an update of several small steps is turned into a gradient anew.", minimum=0, maximum=100
+    )
     samples: int = parameter(400_000, "Sub-matrices that SPEAR samples at most.", minimum=100, maximum=100_000_000)
 
     def __call__(
@@ -111,25 +155,44 @@ class EmbeddingInversion(GradientAttack):
         progress: Progress = silent,
     ) -> list[Reconstruction]:
         """One after the other; the images of a batch together."""
-        gradients = [as_gradient(each, device) for each in observations]
-        heads = [linear_head(*pair, device) for pair in zip(observations, gradients, strict=True)]
         if any(len(each.input_shape) != 3 for each in observations):
             raise Unsuited("features are inverted for images only")
+        heads = [linear_head(each, as_gradient(each, device), device) for each in observations]
         results = []
         for place, (observation, head) in enumerate(zip(observations, heads, strict=True)):
-            found = Spear(samples=self.samples).recover(observation, head, rng)
-            aim, note = self._aim(observation, gradients[place], head, found)
-            inputs, score, trace = self.invert(observation, aim, len(found.inputs), rng, device)
-            results.append(_reconstruction(observation, found, note, inputs, score, trace))
+            results.append(self._one(observation, head, rng, device))
             progress((place + 1) / len(observations))
         return results
+
+    def _one(self, observation: Observation, head: LinearHead, rng: np.random.Generator, device: str) -> Reconstruction:
+        found = Spear(samples=self.samples).recover(observation, head, rng)
+        aim, note = self._aim(observation, as_gradient(observation, device), head, found)
+        inputs, score, trace = self.invert(observation, aim, found, rng, device)
+        last = torch.inf
+        for _ in range(self.corrections):
+            seen = corrected(observation, inputs, found.labels, device)
+            if seen is None:
+                break
+            head = linear_head(seen, seen.shared, device)
+            better = _settled(observation, head, found, inputs)
+            if not (better.certified and better.residual < 0.5 * last):
+                break
+            found, last = better, better.residual
+            aim, note = self._aim(seen, dict(seen.shared), head, found)
+            if self._is_determined(aim, found, inputs):
+                inputs, score, more = self._refined(observation, aim, inputs)
+            else:
+                inputs, score, more = self.invert(observation, aim, found, rng, device)
+            trace, note = trace + more, f"{note}; corrected for the steps"
+        return _reconstruction(observation, found, note, inputs, score, trace)
 
     def _aim(
         self, observation: Observation, gradient: Mapping[str, Tensor], head: LinearHead, found: Recovered
     ) -> tuple[Aim, str]:
         """The deepest that is known for certain, and the certificate in words."""
         wanted = found.inputs.float()
-        wanted = torch.where(wanted > NOISE * wanted.amax(1, keepdim=True), wanted, 0.0)
+        noise = max(NOISE, 10.0 * found.residual if found.certified else 0.0)
+        wanted = torch.where(wanted > noise * wanted.amax(1, keepdim=True), wanted, 0.0)
         layers = convolutions(observation, gradient) if found.certified and self.peeling else ()
         if not layers:
             return _features(observation, wanted), f"features {found.note}"
@@ -143,18 +206,20 @@ class EmbeddingInversion(GradientAttack):
         return Layers(observation, before, weight), note
 
     def invert(
-        self, observation: Observation, aim: Aim, count: int, rng: np.random.Generator, device: str = "cpu"
+        self, observation: Observation, aim: Aim, found: Recovered, rng: np.random.Generator, device: str = "cpu"
     ) -> tuple[Tensor, float, tuple[float, ...]]:
-        """Images (count, *input_shape) that reach the aim, the last misfit, and its trace."""
+        """Images (n, *input_shape) that reach the aim, the last misfit, and its trace."""
         low, width = observation.low, observation.high - observation.low
         generator = torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
-        noise = torch.rand(count, *observation.input_shape, generator=generator).to(device)
+        noise = torch.rand(len(found.inputs), *observation.input_shape, generator=generator).to(device)
         images = (0.49 + 0.02 * noise).requires_grad_(True)
         optimiser = torch.optim.Adam([images], lr=self.learning_rate)
         axes = _axes(images.shape[1], self.colour).to(images)
         trace, misfit = [], images.new_zeros(())
-        for step in range(self.iterations):
-            done = step / self.iterations
+        is_determined = self._is_determined(aim, found, images)
+        steps = -(-self.iterations // QUICKER) if is_determined else self.iterations
+        for step in range(steps):
+            done = step / steps
             optimiser.param_groups[0]["lr"] = self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
             with torch.enable_grad():
                 misfit = aim.misfit(low + width * images)
@@ -163,14 +228,76 @@ class EmbeddingInversion(GradientAttack):
             optimiser.step()
             with torch.no_grad():
                 images.clamp_(0.0, 1.0)
-            if step % max(1, self.iterations // REPORTS) == 0:
+            if step % max(1, steps // REPORTS) == 0:
                 trace.append(float(misfit.detach()))
-        return low + width * images.detach(), float(misfit.detach()), tuple(trace)
+        inputs = low + width * images.detach()
+        if not is_determined:
+            return inputs, float(misfit.detach()), tuple(trace)
+        inputs, score, more = self._refined(observation, aim, inputs)
+        return inputs, score, tuple(trace) + more
+
+    def _is_determined(self, aim: Aim, found: Recovered, inputs: Tensor) -> bool:
+        return bool(self.refinement) and found.certified and aim.equations > inputs.numel()
+
+    def _refined(self, observation: Observation, aim: Aim, inputs: Tensor) -> tuple[Tensor, float, tuple[float, ...]]:
+        """Better images from good ones, with their misfit and its trace."""
+        trace = [float(aim.misfit(inputs))]
+        box = (observation.low, observation.high)
+        for moved in levenberg_marquardt(aim.residuals, inputs, box, self.refinement):
+            inputs = moved
+            trace.append(float(aim.misfit(inputs)))
+            if trace[-1] <= EXACT * len(inputs) or trace[-1] > STALLED * trace[-2]:
+                break
+        return inputs, trace[-1], tuple(trace)
 
     def _weight(self, done: float) -> float:
         if not self.variation or not self.last_variation:
             return self.variation
         return self.variation * (self.last_variation / self.variation) ** done
+
+
+def corrected(observation: Observation, inputs: Tensor, labels: Tensor, device: str) -> Observation | None:
+    """The gradient that an update of several small steps stands for, right if these records are (see `drift`).
+
+    None for a gradient, an update of one step, and where the steps are too long.
+    """
+    victims = stack([observation], device)
+    matching = Matching(victims)
+    guess = victims.inside(inputs)[None], one_hot(labels, observation.classes).to(inputs)[None]
+    if victims.training is None or not steady(matching, guess):
+        return None
+    target = straight(matching, guess).victims.target
+    return replace(observation, shared={name: value[0] for name, value in target.items()}, training=None)
+
+
+def _settled(observation: Observation, head: LinearHead, found: Recovered, inputs: Tensor) -> Recovered:
+    """What was found, from a better gradient and images that are near.
+
+    While the client trains, some units of the first layer switch for some records, which a guess cannot tell exactly.
+    Half of the units, those that are farthest from it, do without.
+    """
+    layer, features = head.layers[0], _seen(observation, inputs).double()
+    outputs = features @ layer.weight.T + layer.bias
+    margin = outputs.abs().amin(0)
+    rows = margin >= margin.median()
+    gap = torch.tensor(torch.inf)
+    for _ in range(TURNS):
+        pull = head.pulls(features, found.labels)[0][rows]
+        gap = pull @ features - layer.weight_gradient[rows]
+        features = sources(pull, layer.weight_gradient[rows]).clamp_min(0)
+    missed = float(gap.norm() / layer.weight_gradient[rows].norm().clamp_min(1e-300))
+    # Pulls come from these very features, so that the units agree by construction: what counts is the gradient.
+    agrees = torch.ones_like(found.agreement)
+    return replace(found, inputs=features, agreement=agrees, residual=missed, exact=True, tolerance=CLOSE)
+
+
+def _seen(observation: Observation, inputs: Tensor) -> Tensor:
+    """(n, d): what the head of the model takes for inputs."""
+    head = find_head(observation)
+    assert isinstance(head, Head), "the model has a head, since its layers were read"  # noqa: S101 (checked before)
+    with torch.no_grad():
+        seen, _ = watched(observation, inputs)
+        return seen.calls[len(seen.calls) - len(head.calls)].inputs
 
 
 def _features(observation: Observation, wanted: Tensor) -> Features:
@@ -190,8 +317,8 @@ def _features(observation: Observation, wanted: Tensor) -> Features:
 
 
 def _relative(gap: Tensor, wanted: Tensor) -> Tensor:
-    """The sum over records of squared distances, relative to the squared length of what is wanted."""
-    return (gap.flatten(1).square().sum(1) / wanted.flatten(1).square().sum(1).clamp_min(1e-30)).sum()
+    """The distances (n, ...) of n records, relative to the lengths of what is wanted, as one row."""
+    return (gap.flatten(1) / wanted.flatten(1).norm(dim=1, keepdim=True).clamp_min(1e-15)).flatten()
 
 
 def _axes(channels: int, colour: float) -> Tensor:

@@ -23,14 +23,17 @@ from app.attacks.gradients.scaling import logits, normalised
 
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 DEFAULTS = (1, 0, 1, 1)
-ZEROS = (1e-3, 1e-4, 1e-5)
+ZEROS = (3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 """Shares of the root mean square of a layer's inputs below which one may count as zero."""
 DETERMINED = 0.6
 """Equations per unknown below which inputs are not looked for: bounds make up for a few that are missing."""
 SOLVED = 1e-4
 """Relative misfit above which the inputs of a layer are not found."""
-CONFIRMED = 0.02
-"""Relative misfit of the gradient of the bias before, which nothing was fitted to, above which they are wrong."""
+CONFIRMED = 0.1
+"""Relative misfit of the gradient of the bias before, which nothing was fitted to, above which they are wrong.
+
+One value that is wrongly taken for zero may miss a hundredth; inputs that are wrong miss a third and more.
+"""
 POWERS = 20
 """Power iterations for the largest singular value of an operator."""
 
@@ -91,10 +94,10 @@ class Known:
         return self.layers[-1](values), values
 
     def unlike(self, inputs: Tensor) -> Tensor:
-        """The squared distance of the last layer's gradient from the one that was shared, relative to its square."""
+        """How far the last layer's gradient is from the one that was shared, relative to its length, as one row."""
         layer = self.layers[-1]
         gap = layer.gradient(inputs, self.pull) - layer.weight_gradient
-        return gap.square().sum() / layer.weight_gradient.square().sum().clamp_min(1e-30)
+        return gap.flatten() / layer.weight_gradient.norm().clamp_min(1e-15)
 
 
 class _Convolutions(Watch):

@@ -20,6 +20,8 @@ CHECKS = (
     ["mypy"],
     ["lint-imports"],
 )
+WHOLE = ["-n", "2", "--dist", "loadgroup", "--durations=20"]
+"""How pytest runs everything: two processes, tests that share a browser in one of them, and the slowest named."""
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +30,7 @@ def main(arguments: list[str]) -> int:
     if status:
         return status
     checks = [] if arguments else [[str(PROGRAMS / name), *options] for name, *options in CHECKS]
-    tests = [str(PROGRAMS / "python"), "-m", "pytest", *(arguments or ["-n", "2", "--dist", "loadgroup"])]
+    tests = [str(PROGRAMS / "python"), "-m", "pytest", *(arguments or WHOLE)]
     # The tests come last, so that their closing line is the last one; they run even if a linter complains.
     results = [run(command) for command in [*checks, tests]]
     return next((result for result in results if result), 0)

@@ -18,7 +18,7 @@ from app.attacks.gradients.least_squares import levenberg_marquardt
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.mixtures import sources
 from app.attacks.gradients.peeling import Known, beyond, convolutions, peeled
-from app.attacks.gradients.scaling import as_gradient, normalised
+from app.attacks.gradients.scaling import as_gradient, is_exact, normalised
 from app.attacks.gradients.simulate import one_hot
 from app.attacks.gradients.spear import AGREEMENT, Recovered, Spear
 from app.attacks.gradients.victims import stack
@@ -168,31 +168,42 @@ class EmbeddingInversion(GradientAttack):
         found = Spear(samples=self.samples).recover(observation, head, rng)
         aim, note = self._aim(observation, as_gradient(observation, device), head, found)
         inputs, score, trace = self.invert(observation, aim, found, rng, device)
-        last = torch.inf
+        done = None if is_exact(observation) else self.finished(observation, inputs, found.labels, device)
+        if done is not None:
+            inputs, again, score = done
+            found, note, trace = again, f"features {again.note}; corrected for the steps", (*trace, score)
+        return _reconstruction(observation, found, note, inputs, score, trace)
+
+    def finished(
+        self, observation: Observation, inputs: Tensor, labels: Tensor, device: str = "cpu"
+    ) -> tuple[Tensor, Recovered, float] | None:
+        """The images behind exact features, from images (n, *input_shape) that are near, and the misfit.
+
+        Pulls at the features follow from images and labels (n,), features from pulls and the gradient, and from these
+        the images; an update of small steps becomes a better gradient with every turn. None where the images are not
+        near enough, or features are fewer than pixels.
+        """
+        result, last = None, torch.inf
         for _ in range(self.corrections):
-            seen = corrected(observation, inputs, found.labels, device)
+            seen = corrected(observation, inputs, labels, device)
             if seen is None:
                 break
             head = linear_head(seen, seen.shared, device)
-            better = _settled(observation, head, found, inputs)
-            if not (better.certified and better.residual < 0.5 * last):
+            found = _settled(seen, head, labels, inputs)
+            if not found.residual < min(0.5 * last, CLOSE):
                 break
-            found, last = better, better.residual
-            aim, note = self._aim(seen, dict(seen.shared), head, found)
-            if self._is_determined(aim, found, inputs):
-                inputs, score, more = self._refined(observation, aim, inputs)
-            else:
-                inputs, score, more = self.invert(observation, aim, found, rng, device)
-            trace, note = trace + more, f"{note}; corrected for the steps"
-        return _reconstruction(observation, found, note, inputs, score, trace)
+            aim, last = _features(seen, _positive(found)), found.residual
+            if not self._is_determined(aim, found, inputs):
+                break
+            inputs, score, _ = self._refined(seen, aim, inputs)
+            result = inputs, found, score
+        return result
 
     def _aim(
         self, observation: Observation, gradient: Mapping[str, Tensor], head: LinearHead, found: Recovered
     ) -> tuple[Aim, str]:
         """The deepest that is known for certain, and the certificate in words."""
-        wanted = found.inputs.float()
-        noise = max(NOISE, 10.0 * found.residual if found.certified else 0.0)
-        wanted = torch.where(wanted > noise * wanted.amax(1, keepdim=True), wanted, 0.0)
+        wanted = _positive(found)
         layers = convolutions(observation, gradient) if found.certified and self.peeling else ()
         if not layers:
             return _features(observation, wanted), f"features {found.note}"
@@ -259,36 +270,45 @@ class EmbeddingInversion(GradientAttack):
 def corrected(observation: Observation, inputs: Tensor, labels: Tensor, device: str) -> Observation | None:
     """The gradient that an update of several small steps stands for, right if these records are (see `drift`).
 
-    None for a gradient, an update of one step, and where the steps are too long.
+    A gradient, or an update of one step, needs no correction. None where steps are too long for one.
     """
+    if is_exact(observation):
+        return replace(observation, shared=as_gradient(observation, device), training=None)
     victims = stack([observation], device)
     matching = Matching(victims)
     guess = victims.inside(inputs)[None], one_hot(labels, observation.classes).to(inputs)[None]
-    if victims.training is None or not steady(matching, guess):
+    if not steady(matching, guess):
         return None
     target = straight(matching, guess).victims.target
     return replace(observation, shared={name: value[0] for name, value in target.items()}, training=None)
 
 
-def _settled(observation: Observation, head: LinearHead, found: Recovered, inputs: Tensor) -> Recovered:
-    """What was found, from a better gradient and images that are near.
+def _settled(observation: Observation, head: LinearHead, labels: Tensor, inputs: Tensor) -> Recovered:
+    """Features of images that are near, as the gradient has them.
 
-    While the client trains, some units of the first layer switch for some records, which a guess cannot tell exactly.
-    Half of the units, those that are farthest from it, do without.
+    Some units of the first layer switch between what is near and what is right, or while the client trains. Half of
+    the units, those that are farthest from it, do without.
     """
     layer, features = head.layers[0], _seen(observation, inputs).double()
     outputs = features @ layer.weight.T + layer.bias
     margin = outputs.abs().amin(0)
     rows = margin >= margin.median()
-    gap = torch.tensor(torch.inf)
+    missed = torch.inf
     for _ in range(TURNS):
-        pull = head.pulls(features, found.labels)[0][rows]
+        pull = head.pulls(features, labels)[0][rows]
         gap = pull @ features - layer.weight_gradient[rows]
+        missed = float(gap.norm() / layer.weight_gradient[rows].norm().clamp_min(1e-300))
         features = sources(pull, layer.weight_gradient[rows]).clamp_min(0)
-    missed = float(gap.norm() / layer.weight_gradient[rows].norm().clamp_min(1e-300))
     # Pulls come from these very features, so that the units agree by construction: what counts is the gradient.
-    agrees = torch.ones_like(found.agreement)
-    return replace(found, inputs=features, agreement=agrees, residual=missed, exact=True, tolerance=CLOSE)
+    agreement = torch.ones(len(features), device=features.device)
+    return Recovered(features, labels, agreement, missed, exact=True, tolerance=CLOSE)
+
+
+def _positive(found: Recovered) -> Tensor:
+    """(n, d): the features, with those that may be zero made so."""
+    wanted = found.inputs.float()
+    noise = max(NOISE, 10.0 * found.residual if found.certified else 0.0)
+    return torch.where(wanted > noise * wanted.amax(1, keepdim=True), wanted, 0.0)
 
 
 def _seen(observation: Observation, inputs: Tensor) -> Tensor:

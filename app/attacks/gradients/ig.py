@@ -1,6 +1,7 @@
 """Inverting gradients: the direction of the gradient is matched, not its length."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -9,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, silent
+from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, Unsuited, silent
+from app.attacks.gradients.best import Best
 from app.attacks.gradients.distances import KINDS, LAYERS, Distance
 from app.attacks.gradients.drift import straight
+from app.attacks.gradients.embedding import EmbeddingInversion
 from app.attacks.gradients.labels import recover
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.priors import total_variation
@@ -34,7 +37,7 @@ class InvertingGradients(GradientAttack):
         "Geiping, Bauermeister, Droege and Moeller, 2020, NeurIPS, eq. 4: cosine and total variation, signed Adam; "
         "section 5 for updates of several local steps. Labels are read first, the rate follows a half cosine; updates "
         "of small steps are matched by one gradient, which is corrected in turns until the update itself is met. "
-        "Smoothing ReLUs is an addition."
+        "Smoothing ReLUs, and the end by least squares (see `embedding`), are additions."
     )
 
     iterations: int = parameter(1500, "Steps of each start (the paper: 4,800).", minimum=1, maximum=1_000_000)
@@ -64,6 +67,9 @@ class InvertingGradients(GradientAttack):
         "the steps is the network's own. For batches that the search loses at kinks. 0: never.",
         minimum=0.0, maximum=10.0,
     )  # fmt: skip
+    finish: bool = parameter(
+        True, "Let least squares finish images that are near, where a linear layer with a ReLU gives their features."
+    )
     compiled: bool = parameter(False, "Compile the objective where there is a compiler; the result is the same.")
 
     def __call__(
@@ -79,7 +85,10 @@ class InvertingGradients(GradientAttack):
             search, start = self.search(victims, rng), BENT if self.smooth else 0.0
             if self.smooth:
                 search = self._after_bends(search, partial(_part, progress, 0.0, start))
-            return search.run(progress=partial(_part, progress, start, 1.0)).result().reconstructions(victims)
+            best = search.run(progress=partial(_part, progress, start, 1.0)).result()
+            if self.finish:
+                self._finish(search, best, device)
+            return best.reconstructions(victims)
 
         return solve(observations, device, method)
 
@@ -118,6 +127,18 @@ class InvertingGradients(GradientAttack):
             progress(turn / steps)
         left = max(1, search.iterations - steps)
         return replace(search, x=bent.x, y=bent.y, iterations=left, rate=LAST * search.rate)
+
+    def _finish(self, search: SignedAdam, best: Best, device: str) -> None:
+        """Put exact images in the place of those that are near, where that lowers the loss."""
+        victims, attack = search.matching.victims, EmbeddingInversion()
+        for row, observation in enumerate(victims.observations):
+            with suppress(Unsuited):
+                inputs, labels = victims.outside(best.x[row]), best.y[row].argmax(1)
+                done = attack.finished(observation, inputs, labels, device)
+                if done is not None:
+                    x, y = victims.inside(done[0])[None], one_hot(labels, observation.classes).to(best.y)[None]
+                    index = torch.tensor([row], device=x.device)
+                    best.offer(index, x, y, search.judged(x, y, index))
 
     def priors(self, victims: Victims, index: Tensor) -> Sequence[tuple[float, Prior]]:
         """Penalties and their weights."""

@@ -84,6 +84,10 @@ class SignedAdam:
         """(P,): the loss with its priors."""
         return self._penalised(self._now(x, self.chance(y), self.index), x)
 
+    def judged(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        """(P,): the losses, with their priors, of guesses that come from elsewhere."""
+        return self._penalised(self.matching.values(x, y, index), x)
+
     def run(self, until: int | None = None, progress: Progress = silent) -> "SignedAdam":
         """Go on until the given iteration, or the end."""
         end = self.iterations if until is None else min(until, self.iterations)

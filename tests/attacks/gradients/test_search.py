@@ -17,6 +17,7 @@ from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.priors import Consistency, NormStatistics, Outside, total_variation
 from app.attacks.gradients.search import solve
 from app.attacks.gradients.victims import stack
+from tests.attacks.gradients.exact_victims import matched, victim
 from tests.attacks.gradients.observations import observe, records
 
 SHAPE = (1, 8, 8)
@@ -274,3 +275,16 @@ class TestGrouping:
             stack([replace(observations[0], shared=shared | {name: shared[name][:1]})])
         with pytest.raises(Unsuited, match="not finite"):
             stack([replace(observations[0], shared=shared | {name: shared[name] * torch.nan})])
+
+
+class TestTheEndByLeastSquares:
+    def test_inverting_gradients_is_exact_where_features_are_more_than_pixels(self):
+        observation, x, y = victim(networks.build("cnn", (3, 16, 16), 10, np.random.default_rng(1)), 1, 1)
+        ended, plain = (
+            InvertingGradients(iterations=100, variation=1e-3, finish=finish)([observation], np.random.default_rng(0))[
+                0
+            ]
+            for finish in (True, False)
+        )
+        assert matched(ended, x, y)[0].min() > 100 > matched(plain, x, y)[0].min()
+        assert ended.score < plain.score

@@ -16,7 +16,6 @@ from app.attacks.gradients.heads import LinearHead, linear_head
 from app.attacks.gradients.layers import Head, find_head, probes, watched
 from app.attacks.gradients.least_squares import levenberg_marquardt
 from app.attacks.gradients.matching import Matching
-from app.attacks.gradients.mixtures import sources
 from app.attacks.gradients.peeling import Known, beyond, convolutions, peeled
 from app.attacks.gradients.scaling import as_gradient, is_exact, normalised
 from app.attacks.gradients.simulate import one_hot
@@ -36,8 +35,10 @@ STALLED = 0.9
 """A step of least squares that leaves this share of the misfit is the last."""
 CLOSE = 1e-3
 """What features may miss of the gradient that an update was turned into."""
-TURNS = 4
-"""How often features and their pulls follow from each other."""
+WITHOUT = (0.3, 0.5, 0.2)
+"""Shares of units that are left out in turns: few tell twins apart, and many are safer."""
+TURNS, TWINS = 8, 0.03
+"""How often features and their pulls follow from each other; the share of a pull below which it moves nothing."""
 OPPONENTS = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
 """Brightness, red against blue, and green against both."""
 
@@ -183,20 +184,20 @@ class EmbeddingInversion(GradientAttack):
         the images; an update of small steps becomes a better gradient with every turn. None where the images are not
         near enough, or features are fewer than pixels.
         """
-        result, last = None, torch.inf
-        for _ in range(self.corrections):
+        result = None
+        for turn in range(self.corrections):
             seen = corrected(observation, inputs, labels, device)
             if seen is None:
                 break
             head = linear_head(seen, seen.shared, device)
-            found = _settled(seen, head, labels, inputs)
-            if not found.residual < min(0.5 * last, CLOSE):
+            found = _settled(seen, head, labels, inputs, WITHOUT[turn % len(WITHOUT)])
+            aim = _features(seen, _positive(found))
+            if self._is_determined(aim, found, inputs):
+                moved, score, _ = self._refined(seen, aim, inputs)
+                if result is None or score < result[2]:
+                    inputs, result = moved, (moved, found, score)
+            if result is not None and result[2] <= EXACT * len(inputs):
                 break
-            aim, last = _features(seen, _positive(found)), found.residual
-            if not self._is_determined(aim, found, inputs):
-                break
-            inputs, score, _ = self._refined(seen, aim, inputs)
-            result = inputs, found, score
         return result
 
     def _aim(
@@ -283,22 +284,24 @@ def corrected(observation: Observation, inputs: Tensor, labels: Tensor, device: 
     return replace(observation, shared={name: value[0] for name, value in target.items()}, training=None)
 
 
-def _settled(observation: Observation, head: LinearHead, labels: Tensor, inputs: Tensor) -> Recovered:
+def _settled(observation: Observation, head: LinearHead, labels: Tensor, inputs: Tensor, without: float) -> Recovered:
     """Features of images that are near, as the gradient has them.
 
-    Some units of the first layer switch between what is near and what is right, or while the client trains. Half of
-    the units, those that are farthest from it, do without.
+    Some units of the first layer switch between what is near and what is right, or while the client trains. A share
+    `without` of the units, those that are nearest to it, are left out. Twins, which the others hardly tell apart, stay
+    where they are (Tikhonov's regularisation).
     """
     layer, features = head.layers[0], _seen(observation, inputs).double()
-    outputs = features @ layer.weight.T + layer.bias
-    margin = outputs.abs().amin(0)
-    rows = margin >= margin.median()
+    margin = (features @ layer.weight.T + layer.bias).abs().amin(0)
+    rows = margin >= margin.quantile(without)
     missed = torch.inf
     for _ in range(TURNS):
         pull = head.pulls(features, labels)[0][rows]
-        gap = pull @ features - layer.weight_gradient[rows]
+        gap = layer.weight_gradient[rows] - pull @ features
         missed = float(gap.norm() / layer.weight_gradient[rows].norm().clamp_min(1e-300))
-        features = sources(pull, layer.weight_gradient[rows]).clamp_min(0)
+        normal = pull.T @ pull
+        normal.diagonal().add_(TWINS**2 * normal.diagonal().max().clamp_min(1e-300))
+        features = (features + torch.linalg.solve(normal, pull.T @ gap)).clamp_min(0)
     # Pulls come from these very features, so that the units agree by construction: what counts is the gradient.
     agreement = torch.ones(len(features), device=features.device)
     return Recovered(features, labels, agreement, missed, exact=True, tolerance=CLOSE)

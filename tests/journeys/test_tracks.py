@@ -78,7 +78,8 @@ def test_a_round_is_played_to_the_board(app, tmp_path, slug):
     names = seated(row, playing[0]).house_defences()
     handed_in = [defend(row, team, name, tmp_path) for team, name in zip(playing, (names[0], names[-1]), strict=True)]
     utilities = [defences.of_upload(upload).utility for upload in handed_in]
-    assert utilities[0] > utilities[1] > 0
+    # Teams have data of their own, and on few held-out records a defence may cost nothing.
+    assert 1 >= utilities[0] >= utilities[1] > 0
 
     rounds.set_phase(None, row, Phase.ATTACK)
     assert len(matches.generate(None, row)) == 2

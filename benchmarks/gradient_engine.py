@@ -196,7 +196,7 @@ def arm_ig(victims: int, iterations: int, compiled: bool) -> None:
         print("breaching: not installed")
     for name, batch, count in (("lenet_relu", 8, 4), ("lenet_relu", 1, 8), ("lenet", 1, 32)):
         observations, x, _ = clients(name, victims or count, batch)
-        attack = InvertingGradients(iterations=iterations)
+        attack = InvertingGradients(iterations=iterations, finish=False)
         search = attack.search(stack(observations), np.random.default_rng(1))
         slow = {"loop": lambda *given, attack=attack: loop_ig(*given, attack)} | ({"breaching": peer} if peer else {})
         fast = {"engine": attack} | ({"compiled": replace(attack, compiled=True)} if compiled and can_compile() else {})

@@ -13,7 +13,7 @@ from torch import Tensor
 from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, Unsuited, silent
 from app.attacks.gradients.drift import steady, straight
 from app.attacks.gradients.heads import LinearHead, linear_head
-from app.attacks.gradients.layers import Head, find_head, probes, watched
+from app.attacks.gradients.layers import Head, LinearCall, find_head, probes, watched
 from app.attacks.gradients.least_squares import levenberg_marquardt
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.peeling import Known, beyond, convolutions, peeled
@@ -296,7 +296,7 @@ def _settled(observation: Observation, head: LinearHead, labels: Tensor, inputs:
     `without` of the units, those that are nearest to it, are left out. Twins, which the others hardly tell apart, stay
     where they are (Tikhonov's regularisation).
     """
-    layer, features = head.layers[0], _seen(observation, inputs).double()
+    layer, features = head.layers[0], _head_call(observation, inputs)[1].inputs.double()
     margin = (features @ layer.weight.T + layer.bias).abs().amin(0)
     rows = margin >= margin.quantile(without)
     missed = torch.inf
@@ -319,27 +319,25 @@ def _positive(found: Recovered) -> Tensor:
     return torch.where(wanted > noise * wanted.amax(1, keepdim=True), wanted, 0.0)
 
 
-def _seen(observation: Observation, inputs: Tensor) -> Tensor:
-    """(n, d): what the head of the model takes for inputs."""
+def _head_call(observation: Observation, inputs: Tensor) -> tuple[int, LinearCall]:
+    """Which of the linear layers begins the head of the model, and what it does with the inputs."""
     head = find_head(observation)
     assert isinstance(head, Head), "the model has a head, since its layers were read"  # noqa: S101 (checked before)
     with torch.no_grad():
         seen, _ = watched(observation, inputs)
-        return seen.calls[len(seen.calls) - len(head.calls)].inputs
+    place = len(seen.calls) - len(head.calls)
+    return place, seen.calls[place]
 
 
 def _features(observation: Observation, wanted: Tensor) -> Features:
     """The features that the head of the model takes; without their ReLU if max-pooling at most comes after it."""
-    inputs, head = probes(observation).to(wanted), find_head(observation)
-    assert isinstance(head, Head), "the model has a head, since its layers were read"  # noqa: S101 (checked before)
+    inputs = probes(observation).to(wanted)
+    place, call = _head_call(observation, inputs)
+    plain = Features(observation, -1, place, wanted)
+    if not call.rectified:
+        return plain
+    opened = Features(observation, call.rectified - 1, place, wanted)
     with torch.no_grad():
-        seen, _ = watched(observation, inputs)
-        place = len(seen.calls) - len(head.calls)
-        call = seen.calls[place]
-        plain = Features(observation, -1, place, wanted)
-        if not call.rectified:
-            return plain
-        opened = Features(observation, call.rectified - 1, place, wanted)
         fits = torch.allclose(opened(inputs).clamp_min(0), call.inputs, atol=1e-6)
     return opened if fits else plain
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -149,28 +148,12 @@ def _ascending(places: np.ndarray) -> Tensor:
     return torch.tensor(places, dtype=torch.float32)
 
 
-@dataclass(frozen=True)
-class Expectation:
-    """What bins promise."""
-
-    masses: np.ndarray
-    """(bins,): the probability that a record falls into each of them."""
-
-    def clean(self, records: int) -> float:
-        """The expected number of records that are alone in their bin: sum over bins of n p (1 - p)^(n - 1)."""
-        return float((records * self.masses * (1.0 - self.masses) ** (records - 1)).sum())
-
-
-def expected_clean(records: int, bins: int) -> float:
-    """The expected number of records alone in one of `bins` equally likely bins (Fowl et al., 2022, section 4)."""
-    return Expectation(np.full(bins, 1.0 / bins)).clean(records)
-
-
 def expected_peeled(records: int, bins: int, count: int, rounds: int = 100) -> float:
     """The mean number of records that can be taken out of `bins`, shared out evenly between `count` directions.
 
-    By simulation, with bins that are equally likely and directions that are independent; one direction is
-    `expected_clean`. Above about 0.8 records a bin nothing beats one or two (Goodrich and Mitzenmacher, 2011, table 1).
+    By simulation, with bins that are equally likely and directions that are independent. One direction gives the
+    records that are alone in their bin, n (1 - 1 / bins)^(n - 1) (Fowl et al., 2022, section 4). Above about 0.8
+    records a bin nothing beats one or two (Goodrich and Mitzenmacher, 2011, table 1).
     """
     rng, size = np.random.default_rng(0), bins // count
     homes = rng.integers(size, size=(rounds, records, count)) + size * np.arange(count)

@@ -6,9 +6,7 @@ import torch
 
 from app.attacks.gradients.base import LocalTraining, Unsuited
 from app.attacks.gradients.imprint import (
-    Expectation,
     edges,
-    expected_clean,
     expected_peeled,
     imprint_weights,
     imprinted,
@@ -70,22 +68,11 @@ class TestSorting:
 
 class TestExpectedPeeled:
     def test_one_direction_gives_the_records_that_are_alone(self):
-        assert abs(expected_peeled(64, 100, 1) - expected_clean(64, 100)) < 1.0
+        assert abs(expected_peeled(64, 100, 1) - 64 * 0.99**63) < 1.0
 
     def test_several_directions_give_nearly_all(self):
         assert expected_peeled(64, 100, 3) > 60
-        assert expected_peeled(64, 64, 3) < expected_clean(64, 64)
-
-
-class TestExpectedClean:
-    def test_it_agrees_with_a_simulation(self):
-        drawn = np.random.default_rng(0).integers(0, 100, (2000, 64))
-        alone = np.mean([(np.bincount(row, minlength=100) == 1).sum() for row in drawn])
-
-        assert abs(expected_clean(64, 100) - alone) < 0.3
-
-    def test_unequal_bins_promise_less(self):
-        assert Expectation(np.array([0.9, 0.1])).clean(2) < expected_clean(2, 2)
+        assert expected_peeled(64, 64, 3) < expected_peeled(64, 64, 1)
 
 
 class TestImprintWeights:
@@ -110,7 +97,7 @@ class TestRobbingTheFed:
         found = run(observation)
         psnr, labels = matched(found, x, y)
 
-        assert expected_clean(24, 40) < 14
+        assert expected_peeled(24, 40, 1) < 14
         assert (psnr > 70).sum() >= 22
         assert int(found.confident.sum()) >= 22
         assert labels > 0.9

@@ -19,7 +19,9 @@ def python(name, code, **options):
 SLEEPER = "import time; print('ready', flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER
 PARENT = (
-    f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).pid, flush=True); {SLEEPER}"
+    "import subprocess, sys; "
+    f"print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}], stdout=subprocess.DEVNULL).pid, flush=True); "
+    f"{SLEEPER}"
 )
 
 
@@ -30,17 +32,22 @@ def running(tmp_path):
     made.stop()
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
-        os.sched_yield()
+        time.sleep(0.01)
 
 
 def log(tmp_path, name):
     with contextlib.suppress(FileNotFoundError):
         return (tmp_path / f"{name}.log").read_text()
     return ""
+
+
+def wait_for_log(tmp_path, name, text):
+    """Wait for whole lines: an unbuffered part writes the end of a line apart."""
+    wait_for(lambda: log(tmp_path, name) == text)
 
 
 def is_alive(pid):
@@ -53,30 +60,30 @@ def is_alive(pid):
 class TestStart:
     def test_what_a_part_says_is_in_its_log(self, running, tmp_path):
         running.start(python("talker", SLEEPER))
-        wait_for(lambda: log(tmp_path, "talker") == "ready\n")
+        wait_for_log(tmp_path, "talker", "ready\n")
 
     def test_a_part_gets_its_variables_on_top_of_ours(self, running, tmp_path, monkeypatch):
         monkeypatch.setenv("OURS", "1")
         code = "import os, time; print(os.environ['OURS'], os.environ['MINE'], flush=True); time.sleep(600)"
         running.start(python("talker", code, variables={"MINE": "2"}))
-        wait_for(lambda: log(tmp_path, "talker") == "1 2\n")
+        wait_for_log(tmp_path, "talker", "1 2\n")
 
     def test_a_log_that_has_grown_large_makes_place(self, running, tmp_path, monkeypatch):
         monkeypatch.setattr(supervisor, "MAX_LOG_BYTES", 10)
         (tmp_path / "talker.log").write_text("something long from earlier")
         running.start(python("talker", SLEEPER))
-        wait_for(lambda: log(tmp_path, "talker") == "ready\n")
+        wait_for_log(tmp_path, "talker", "ready\n")
         assert (tmp_path / "talker.log.1").read_text() == "something long from earlier"
 
 
 class TestCheck:
     def test_a_part_that_died_is_started_again(self, running, tmp_path):
         running.start(python("part", "import os; " + SLEEPER))
-        wait_for(lambda: log(tmp_path, "part"))
+        wait_for_log(tmp_path, "part", "ready\n")
         os.kill(running._running["part"][1].pid, signal.SIGKILL)
         running._running["part"][1].wait()
         running.check()
-        wait_for(lambda: log(tmp_path, "part") == "ready\nready\n")
+        wait_for_log(tmp_path, "part", "ready\nready\n")
 
     def test_a_part_that_dies_again_at_once_is_given_up_with_its_last_words(self, running, tmp_path):
         running.start(python("part", "raise SystemExit('I cannot work like this')"))
@@ -109,14 +116,14 @@ class TestStop:
 
     def test_a_part_that_does_not_listen_is_killed(self, running, tmp_path):
         running.start(python("stubborn", STUBBORN, patience=0.1))
-        wait_for(lambda: log(tmp_path, "stubborn"))
+        wait_for_log(tmp_path, "stubborn", "ready\n")
         process = running._running["stubborn"][1]
         running.stop()
         assert process.returncode == -signal.SIGKILL
 
     def test_a_part_that_listens_is_not(self, running, tmp_path):
         running.start(python("kind", SLEEPER))
-        wait_for(lambda: log(tmp_path, "kind"))
+        wait_for_log(tmp_path, "kind", "ready\n")
         process = running._running["kind"][1]
         running.stop()
         assert process.returncode == -signal.SIGTERM
@@ -128,7 +135,7 @@ class TestStop:
 
         for name in ("broker", "worker"):
             running.start(telling(name))
-            wait_for(lambda one=name: log(tmp_path, one))
+            wait_for_log(tmp_path, name, "ready\n")
         running.stop()
         assert (tmp_path / "order").read_text() == "worker broker "
 

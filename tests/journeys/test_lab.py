@@ -58,7 +58,7 @@ class TestAJob:
 
         jobs.cancel(owner, job)
 
-        wait_for(lambda: finished(job), "the end", seconds=20)
+        wait_for(lambda: finished(job), "the end")
         assert (job.status, job.report) == (Status.CANCELLED, {})
 
     def test_is_run_again_once_when_its_worker_was_killed(self, platform, lab):

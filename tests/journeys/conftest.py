@@ -26,7 +26,7 @@ from tests.factories import SMALL, make_team, make_user
 
 PASSWORD = "only-for-tests"
 SECONDS = {"HEARTBEAT_SECONDS": "0.3", "JOB_BEAT_SECONDS": "0.3", "STALE_SECONDS": "4", "SWEEP_SECONDS": "1"}
-PATIENCE = 60
+PATIENCE = 180
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Inverting gradients: the direction of the gradient is matched, not its length."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +14,7 @@ from app.attacks.gradients.base import GradientAttack, Observation, Progress, Re
 from app.attacks.gradients.best import Best
 from app.attacks.gradients.distances import KINDS, LAYERS, Distance
 from app.attacks.gradients.drift import straight
-from app.attacks.gradients.embedding import EmbeddingInversion
+from app.attacks.gradients.finishing import finished
 from app.attacks.gradients.labels import recover
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.priors import total_variation
@@ -26,6 +26,7 @@ from app.parameters import parameter
 
 LAST = 0.02
 """Of the rate is left for the steps after those in which kinks bend."""
+FINISHED = "finished by least squares on the features"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class InvertingGradients(GradientAttack):
         "Geiping, Bauermeister, Droege and Moeller, 2020, NeurIPS, eq. 4: cosine and total variation, signed Adam; "
         "section 5 for updates of several local steps. Labels are read first, the rate follows a half cosine; updates "
         "of small steps are matched by one gradient, which is corrected in turns until the update itself is met. "
-        "Smoothing ReLUs, and the end by least squares (see `embedding`), are additions."
+        "Smoothing ReLUs, and the end by least squares (see `finishing`), are additions."
     )
 
     iterations: int = parameter(1500, "Steps of each start (the paper: 4,800).", minimum=1, maximum=1_000_000)
@@ -86,9 +87,9 @@ class InvertingGradients(GradientAttack):
             if self.smooth:
                 search = self._after_bends(search, partial(_part, progress, 0.0, start))
             best = search.run(progress=partial(_part, progress, start, 1.0)).result()
-            if self.finish:
-                self._finish(search, best, device)
-            return best.reconstructions(victims)
+            exact = self._finish(search, best, device) if self.finish else ()
+            found = best.reconstructions(victims)
+            return [replace(one, note=FINISHED) if row in exact else one for row, one in enumerate(found)]
 
         return solve(observations, device, method)
 
@@ -128,17 +129,18 @@ class InvertingGradients(GradientAttack):
         left = max(1, search.iterations - steps)
         return replace(search, x=bent.x, y=bent.y, iterations=left, rate=LAST * search.rate)
 
-    def _finish(self, search: SignedAdam, best: Best, device: str) -> None:
-        """Put exact images in the place of those that are near, where that lowers the loss."""
-        victims, attack = search.matching.victims, EmbeddingInversion()
+    def _finish(self, search: SignedAdam, best: Best, device: str) -> Collection[int]:
+        """Put exact images in the place of those that are near, where that lowers the loss; returns these rows."""
+        victims, before = search.matching.victims, best.loss.clone()
         for row, observation in enumerate(victims.observations):
             with suppress(Unsuited):
                 inputs, labels = victims.outside(best.x[row]), best.y[row].argmax(1)
-                done = attack.finished(observation, inputs, labels, device)
+                done = finished(observation, inputs, labels, device)
                 if done is not None:
-                    x, y = victims.inside(done[0])[None], one_hot(labels, observation.classes).to(best.y)[None]
+                    x, y = victims.inside(done.inputs)[None], one_hot(labels, observation.classes).to(best.y)[None]
                     index = torch.tensor([row], device=x.device)
                     best.offer(index, x, y, search.judged(x, y, index))
+        return (best.loss < before).nonzero()[:, 0].tolist()
 
     def priors(self, victims: Victims, index: Tensor) -> Sequence[tuple[float, Prior]]:
         """Penalties and their weights."""

@@ -12,7 +12,7 @@ from app.attacks.gradients.dlg import Dlg
 from app.attacks.gradients.grad_inversion import GradInversion
 from app.attacks.gradients.grnn import Grnn
 from app.attacks.gradients.idlg import Idlg
-from app.attacks.gradients.ig import InvertingGradients
+from app.attacks.gradients.ig import FINISHED, InvertingGradients
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.priors import Consistency, NormStatistics, Outside, total_variation
 from app.attacks.gradients.search import solve
@@ -280,11 +280,10 @@ class TestGrouping:
 class TestTheEndByLeastSquares:
     def test_inverting_gradients_is_exact_where_features_are_more_than_pixels(self):
         observation, x, y = victim(networks.build("cnn", (3, 16, 16), 10, np.random.default_rng(1)), 1, 1)
+        attack = InvertingGradients(iterations=100, variation=1e-3)
         ended, plain = (
-            InvertingGradients(iterations=100, variation=1e-3, finish=finish)([observation], np.random.default_rng(0))[
-                0
-            ]
-            for finish in (True, False)
+            each([observation], np.random.default_rng(0))[0] for each in (attack, replace(attack, finish=False))
         )
         assert matched(ended, x, y)[0].min() > 100 > matched(plain, x, y)[0].min()
         assert ended.score < plain.score
+        assert (ended.note, plain.note) == (FINISHED, "")

@@ -17,9 +17,9 @@ from app.attacks.gradients.labels import between, counts_from_update, spelled
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.optimisers import Adam
 from app.attacks.gradients.priors import Outside, squared_variation
-from app.attacks.gradients.scaling import as_gradient
+from app.attacks.gradients.scaling import as_gradient, total_rate
 from app.attacks.gradients.search import CHECK, generator, solve
-from app.attacks.gradients.simulate import Step, one_hot, steps, total_rate
+from app.attacks.gradients.simulate import Step, one_hot, steps
 from app.attacks.gradients.victims import Victims, stack
 from app.parameters import parameter
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from app.attacks.gradients.base import LocalTraining
 from app.attacks.gradients.distances import Distance
 from app.attacks.gradients.matching import Matching, chunk
-from app.attacks.gradients.simulate import Weights, total_rate
+from app.attacks.gradients.scaling import total_rate
+from app.attacks.gradients.simulate import Weights
 from app.attacks.gradients.victims import Victims
 
 STEADY = 0.02

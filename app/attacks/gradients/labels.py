@@ -2,7 +2,7 @@
 
 With softmax and cross-entropy the gradient of the last bias is the mean over the records of p - onehot(y), and that of
 the last weights is the mean of (p - onehot(y)) times the activation before it, which is not negative after a ReLU or a
-sigmoid. An update of several steps is treated as a multiple of one gradient, at the weights that were sent.
+sigmoid. An update of several steps is treated as the mean of their gradients, at the weights that were sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,6 @@ from torch.func import functional_call
 from app.attacks.gradients.base import Observation, Unsuited
 from app.attacks.gradients.scaling import as_gradient
 from app.attacks.gradients.simulate import attackable
-from app.attacks.gradients.victims import gradient_of
 
 SAMPLES = 256
 """Random inputs that the mean prediction and activation are estimated from."""
@@ -50,7 +49,7 @@ def row_sums(observation: Observation) -> Tensor:
     not need to know a row of a wrong class.
     """
     weight, _ = last_layer(observation)
-    return gradient_of(observation).shared[weight].detach().double().sum(1)
+    return as_gradient(observation)[weight].double().sum(1)
 
 
 def idlg(observation: Observation) -> Tensor:
@@ -73,7 +72,7 @@ def unique(observation: Observation) -> Tensor:
             f"{observation.records} records of {observation.classes} classes cannot all differ in their class"
         )
     weight, _ = last_layer(observation)
-    lowest = gradient_of(observation).shared[weight].detach().amin(1)
+    lowest = as_gradient(observation)[weight].amin(1)
     return lowest.argsort()[: observation.records].sort().values
 
 
@@ -84,7 +83,7 @@ def bias_corrected(observation: Observation) -> Tensor:
     mean push (Geiping et al., the default of breaching). Row sums stand in where the layer has no bias.
     """
     _, bias = last_layer(observation)
-    push = gradient_of(observation).shared[bias].detach().double() if bias else row_sums(observation)
+    push = as_gradient(observation)[bias].double() if bias else row_sums(observation)
     return spelled(paid(push, observation.records))
 
 

@@ -50,6 +50,11 @@ def step_reach(training: LocalTraining, records: int) -> tuple[float, ...]:
     return tuple(reach)
 
 
+def total_rate(training: LocalTraining, records: int) -> float:
+    """What a gradient that stays the same would be multiplied by: the sum of the rates, with momentum's share."""
+    return sum(step_reach(training, records))
+
+
 def normalised(observation: Observation, inputs: Tensor) -> Tensor:
     """What the model takes for inputs (n, *input_shape) in the range of the records."""
     mean, std = _channels(observation, inputs)

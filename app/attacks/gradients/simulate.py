@@ -68,15 +68,6 @@ def steps(training: LocalTraining, records: int) -> Iterator[Step]:
             turn += 1
 
 
-def total_rate(training: LocalTraining, records: int) -> float:
-    """What a gradient that stays the same would be multiplied by: the sum of the rates, with momentum's share."""
-    moved = velocity = 0.0
-    for step in steps(training, records):
-        velocity = training.momentum * velocity + 1.0
-        moved += step.rate * velocity
-    return moved
-
-
 @dataclass(frozen=True)
 class Client:
     """A client as a function; `model` must be `attackable`."""

@@ -1,13 +1,13 @@
 """Several observations as one: their weights and gradients stacked, checked, on the device."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from app.attacks.gradients.base import LocalTraining, Observation, Unsuited
-from app.attacks.gradients.simulate import Client, Weights, attackable, steps, total_rate
+from app.attacks.gradients.simulate import Client, Weights, attackable, steps
 
 CONVERTIBLE = 1
 """Updates of this many steps are turned into the gradient that they are a multiple of."""
@@ -98,20 +98,6 @@ def stack(observations: Sequence[Observation], device: str = "cpu", dtype: torch
     mean, std = (torch.tensor(values, dtype=dtype, device=device).reshape(shape) for values in _scale(first))
     client = Client(attackable(first.model, device).to(dtype), shared)
     return Victims(client, start, buffers, target, training, tuple(observations), mean, std)
-
-
-def gradient_of(one: Observation) -> Observation:
-    """The observation with the mean gradient of its steps in the place of its update.
-
-    Exact for one step; for several the mean is taken at weights that move, and the decay at those that were sent.
-    """
-    if one.training is None:
-        return one
-    rate = total_rate(one.training, one.records)
-    found = {
-        name: one.shared[name] / rate - one.training.weight_decay * one.parameters[name] for name in one.parameters
-    }
-    return replace(one, shared=found, training=None)
 
 
 def _check(one: Observation) -> None:

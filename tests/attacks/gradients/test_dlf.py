@@ -11,8 +11,8 @@ from app.attacks.gradients.base import LocalTraining, Unsuited
 from app.attacks.gradients.distances import Distance
 from app.attacks.gradients.dlf import Dlf, EpochMatching, OrderPrior, agreed, halfway, smoothed
 from app.attacks.gradients.matching import Matching
-from app.attacks.gradients.scaling import as_gradient, gradient_at, residual
-from app.attacks.gradients.simulate import one_hot, total_rate
+from app.attacks.gradients.scaling import as_gradient, gradient_at, residual, total_rate
+from app.attacks.gradients.simulate import one_hot
 from app.attacks.gradients.victims import stack
 from tests.attacks.gradients.observations import observe, records
 

@@ -9,8 +9,9 @@ from app.attacks.gradients import networks
 from app.attacks.gradients.base import LocalTraining
 from app.attacks.gradients.distances import Distance
 from app.attacks.gradients.matching import Matching
-from app.attacks.gradients.simulate import Client, attackable, one_hot, steps, total_rate
-from app.attacks.gradients.victims import gradient_of, stack
+from app.attacks.gradients.scaling import as_gradient, total_rate
+from app.attacks.gradients.simulate import Client, attackable, one_hot, steps
+from app.attacks.gradients.victims import stack
 from tests.attacks.gradients.observations import observe, records, update
 
 SHAPE = (3, 8, 8)
@@ -99,7 +100,7 @@ class TestTheScaleOfAnUpdate:
         model = network("mlp")
         x, y = records(SHAPE, 4)
         training = LocalTraining(epochs=5, learning_rates=(1e-5,), momentum=0.9, weight_decay=1e-3)
-        found = gradient_of(observe(model, x.double(), y, training)).shared
+        found = as_gradient(observe(model, x.double(), y, training))
         for name, tensor in observe(model, x.double(), y).shared.items():
             assert torch.allclose(found[name], tensor, rtol=1e-2, atol=1e-5)
 

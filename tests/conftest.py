@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 
 from app import create_app
 from app import models as _tables  # noqa: F401 (create_all must see every table.)
@@ -34,6 +35,22 @@ class IsolatedClient(FlaskClient):
         response = contextvars.Context().run(super().open, *args, **kwargs)
         db.session.rollback()
         return response
+
+
+class CompiledTemplates(BytecodeCache):
+    """Every template is compiled once for all applications of this process."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._known.get(f"{bucket.key}/{bucket.checksum}")
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._known[f"{bucket.key}/{bucket.checksum}"] = bucket.code
+
+
+TEMPLATES = CompiledTemplates()
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +83,7 @@ def app(settings: type[TestingConfig], monkeypatch: pytest.MonkeyPatch) -> Itera
     app = create_app(settings)
     app.sent = []
     app.test_client_class = IsolatedClient
+    app.jinja_env.bytecode_cache = TEMPLATES
 
     def send_task(name: str, arguments: tuple[Any, ...] = (), **options: Any) -> None:
         app.sent.append(Sent(name, tuple(arguments), options.get("queue", "")))

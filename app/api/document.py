@@ -1,5 +1,8 @@
 """The OpenAPI document, and Swagger UI and ReDoc to read it, from local files only."""
 
+from collections.abc import Callable
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import flask_smorest
@@ -59,6 +62,27 @@ class Api(flask_smorest.Api):
 
     ERROR_SCHEMA = ProblemSchema
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._undescribed: list[Callable[[], None]] = []
+        self._lock = Lock()
+
+    def register_blueprint(self, blp: flask_smorest.Blueprint, *, parameters: Any = None, **options: Any) -> None:
+        """Bind the views; they are described when somebody first asks, since most processes never answer that."""
+        name = options.get("name", blp.name)
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][name] = self
+        self._app.register_blueprint(blp, **options)
+        about = {"name": name, "parameters": parameters}
+        self._undescribed.append(partial(blp.register_views_in_doc, self, self._app, self.spec, **about))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document, without what an installation adds to it."""
+        with self._lock:
+            while self._undescribed:
+                self._undescribed.pop(0)()
+            found: dict[str, Any] = self.spec.to_dict()
+        return found
+
     def _register_doc_blueprint(self) -> None:
         """No pages of the library, which have inline scripts."""
 
@@ -94,7 +118,7 @@ def _scopes() -> str:
 
 def describe() -> dict[str, Any]:
     """The document, with the settings of every track as this installation has them."""
-    document: dict[str, Any] = current_app.extensions["srs_api"].spec.to_dict()
+    document: dict[str, Any] = current_app.extensions["srs_api"].to_dict()
     document["tags"] = list({one.tag: {"name": one.tag, "description": one.description} for one in RESOURCES}.values())
     schemas, settings = document["components"]["schemas"], []
     for card in tracks.CARDS:

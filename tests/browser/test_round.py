@@ -180,14 +180,14 @@ def chosen_by_keyboard(visitor: Visitor) -> FileChooser:
     """The dialog that a key opens; a busy browser may swallow the first press, as it would a person's."""
     tab_to(visitor, "[name=file]")
     try:
-        return opened_by(visitor, "Enter")
+        return opened_by(visitor, 3_000)
     except NothingOpened:
-        return opened_by(visitor, "Space")
+        return opened_by(visitor, 20_000)
 
 
-def opened_by(visitor: Visitor, key: str) -> FileChooser:
-    with visitor.page.expect_file_chooser(timeout=10_000) as chooser:
-        visitor.page.keyboard.press(key)
+def opened_by(visitor: Visitor, milliseconds: int) -> FileChooser:
+    with visitor.page.expect_file_chooser(timeout=milliseconds) as chooser:
+        visitor.page.keyboard.press("Space")
     return chooser.value
 
 

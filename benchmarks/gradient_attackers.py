@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from app.attacks.gradients.base import LocalTraining, Observation
@@ -18,10 +17,10 @@ from app.attacks.gradients.best import Best
 from app.attacks.gradients.distances import Distance
 from app.attacks.gradients.idlg import Idlg
 from app.attacks.gradients.ig import InvertingGradients
-from app.attacks.gradients.labels import last_layer, recover, shrinkage
+from app.attacks.gradients.labelling import labelled
+from app.attacks.gradients.labels import shrinkage
 from app.attacks.gradients.matching import Matching
 from app.attacks.gradients.quasi_newton import QuasiNewton
-from app.attacks.gradients.scaling import as_gradient
 from app.attacks.gradients.search import SignedAdam, generator
 from app.attacks.gradients.simulate import one_hot
 from app.attacks.gradients.spear import Spear
@@ -147,29 +146,13 @@ def aware(
 
 def polished(seen: list[Observation], victims: Victims, matching: Aware, turns: int) -> Best:
     """SPEAR's answers by both of its ways, with labels in the most probable order, polished; the better ones."""
+    rng = np.random.default_rng(0)
     starts = [exact(seen, search) for search in ("auto", "sampling")]
     index, found = torch.arange(len(seen)).repeat(len(starts)), torch.cat([inputs for inputs, _ in starts])
-    labels = torch.stack([relabelled(seen[int(at)], inputs) for at, inputs in zip(index, found, strict=True)])
+    labels = torch.stack([labelled(seen[int(at)], inputs, rng) for at, inputs in zip(index, found, strict=True)])
     x = victims.inside(found)
     y = one_hot(swapped(matching, x, labels, index), victims.first.classes)
     return SignedAdam(matching, index, x, y, turns // 2, 0.03, "cosine").run().result()
-
-
-def relabelled(one: Observation, inputs: Tensor) -> Tensor:
-    """(B,): the labels that the last layer tells, in the order that explains its gradient best with these inputs."""
-    known = recover(one, np.random.default_rng(0))
-    weight, bias = last_layer(one)
-    mean = as_gradient(one, dtype=torch.float64)
-    with torch.no_grad():
-        hidden = one.model[:-1](inputs).double()  # type: ignore[index]
-        chance = one.model[-1](hidden.float()).double().softmax(1)  # type: ignore[index]
-    wide = torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1)
-    shared = torch.cat([mean[weight], mean[str(bias)][:, None]], 1)
-    # Columns that were not sent say nothing.
-    sent = (shared != 0).any(0)
-    missing = torch.linalg.lstsq(wide[:, sent].T, (shared - chance.T @ wide / len(inputs))[:, sent].T).solution
-    costs = missing[:, known].nan_to_num(0.0)
-    return known[torch.tensor(linear_sum_assignment(costs.numpy())[1])]
 
 
 def swapped(matching: Aware, x: Tensor, labels: Tensor, index: Tensor, rounds: int = 8) -> Tensor:

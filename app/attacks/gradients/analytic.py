@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, Unsuited, silent
+from app.attacks.gradients.labelling import labelled
 from app.attacks.gradients.layers import LinearCall, probes, watched
 from app.attacks.gradients.scaling import as_gradient, denormalised, normalised
 from app.parameters import parameter
@@ -38,14 +39,14 @@ class Analytic(GradientAttack):
         device: str = "cpu",
         progress: Progress = silent,
     ) -> list[Reconstruction]:
-        """One after the other; nothing is iterated, and nothing is random."""
+        """One after the other; nothing is iterated."""
         results = []
         for place, observation in enumerate(observations):
-            results.append(self._one(observation, device))
+            results.append(self._one(observation, rng, device))
             progress((place + 1) / len(observations))
         return results
 
-    def _one(self, observation: Observation, device: str) -> Reconstruction:
+    def _one(self, observation: Observation, rng: np.random.Generator, device: str) -> Reconstruction:
         layer = first_linear(observation)
         gradient = as_gradient(observation, device, torch.float64)
         weight, bias = gradient[layer.weight], gradient[str(layer.bias)]
@@ -61,7 +62,7 @@ class Analytic(GradientAttack):
         inputs = denormalised(observation, taken.reshape(-1, *observation.input_shape))
         inside = (inputs >= observation.low - 0.1) & (inputs <= observation.high + 0.1)
         sure = sure & inside.flatten(1).all(1)
-        return _reconstruction(observation, inputs[sure], float(spread))
+        return _reconstruction(observation, inputs[sure], float(spread), rng)
 
     def _several(self, weight: Tensor, bias: Tensor, records: int) -> tuple[Tensor, Tensor, Tensor]:
         """The quotients (n, d) on which most neurons agree, whether at least two do, and their mean distance."""
@@ -109,10 +110,8 @@ def filled(observation: Observation, found: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([found, blind.expand(rest, *observation.input_shape)]), known
 
 
-def _reconstruction(observation: Observation, found: Tensor, score: float) -> Reconstruction:
+def _reconstruction(observation: Observation, found: Tensor, score: float, rng: np.random.Generator) -> Reconstruction:
     inputs, known = filled(observation, found)
-    labels = torch.full((observation.records,), -1, dtype=torch.int64, device=inputs.device)
-    if observation.records == 1 and observation.labels is not None:
-        labels = observation.labels.to(labels)
+    labels = labelled(observation, inputs, rng)
     note = f"{int(known.sum())} of {observation.records} records stand in the gradient by themselves"
     return Reconstruction(inputs.float(), labels, score, (), note, known)

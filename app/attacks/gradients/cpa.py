@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.attacks.gradients.analytic import first_linear
 from app.attacks.gradients.base import GradientAttack, Observation, Progress, Reconstruction, Unsuited, silent
+from app.attacks.gradients.labelling import labelled
 from app.attacks.gradients.scaling import as_gradient, denormalised
 from app.parameters import parameter
 
@@ -64,7 +65,7 @@ class CocktailParty(GradientAttack):
             unmixing, score = self.unmix(white, mixed[place][0], observation.input_shape, rng)
             inputs = upright(unmixing @ white.matrix, *mixed[place])
             inputs = denormalised(observation, inputs.reshape(-1, *observation.input_shape))
-            results.append(_reconstruction(observation, inputs, score))
+            results.append(_reconstruction(observation, inputs, score, rng))
             progress((place + 1) / len(observations))
         return results
 
@@ -184,7 +185,8 @@ def _variation(images: Tensor) -> Tensor:
     return (images.diff(dim=3)).abs().mean() + (images.diff(dim=2)).abs().mean()
 
 
-def _reconstruction(observation: Observation, inputs: Tensor, score: float) -> Reconstruction:
+def _reconstruction(observation: Observation, inputs: Tensor, score: float, rng: np.random.Generator) -> Reconstruction:
     found = inputs.clamp(observation.low, observation.high).float()
-    labels = torch.full((observation.records,), -1, dtype=torch.int64, device=found.device)
-    return Reconstruction(found, labels, score, (), "sign and scale by the gradient of the bias")
+    return Reconstruction(
+        found, labelled(observation, found, rng), score, (), "sign and scale by the gradient of the bias"
+    )

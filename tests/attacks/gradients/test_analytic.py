@@ -37,8 +37,12 @@ class TestAnalytic:
         assert found.confident.sum() == 2
         assert torch.cdist(found.inputs[found.confident], x).amin(1).max() < 1e-4
 
-    def test_it_says_nothing_of_labels(self):
-        assert run(victim(mlp(16), 2, 0)[0]).labels.tolist() == [-1, -1]
+    def test_every_record_gets_its_own_label(self):
+        observation, x, y = victim(mlp(64), 2, 0)
+        found = run(observation)
+
+        assert found.confident.all()
+        assert matched(found, x, y)[1] == 1.0
 
     def test_it_refuses_a_network_that_begins_otherwise(self):
         network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 14 * 14, 10))

@@ -18,7 +18,27 @@ def add(folder, left, right):
 
 
 def where(folder):
-    return {"folder": str(folder), "variables": sorted(os.environ), "session": os.getsid(0) == os.getpid()}
+    return {
+        "folder": str(folder),
+        "variables": sorted(os.environ),
+        "session": os.getsid(0) == os.getpid(),
+        "process": os.getpid(),
+        "parent": os.getppid(),
+    }
+
+
+KNOWN = []
+
+
+def remember(folder):
+    KNOWN.append(folder)
+    np.known = getattr(np, "known", 0) + 1
+    return {"known": max(len(KNOWN), np.known)}
+
+
+def end_the_server(folder):
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
 
 
 def write(folder, name, text):

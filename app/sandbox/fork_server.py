@@ -30,6 +30,8 @@ cores, that makes small networks fifty times slower."""
 LIBRARIES = ("pandas", "scipy.optimize", "scipy.stats", "sklearn.datasets", "torch", "onnx")
 IDLE_SECONDS = 120.0
 """Without work for so long, a server goes, and so does its memory."""
+STARTING = 300.0
+"""Seconds that a server may take to load the libraries, on a machine that is very busy."""
 PATIENCE = 10.0
 """Seconds that a server has to end once its owner has hung up."""
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +39,7 @@ BEGUN = b"begun"
 
 
 class Gone(Exception):
-    """The server ended before the child did."""
+    """The server ended before the child did, or never came to begin it."""
 
 
 class Overdue(Exception):
@@ -65,21 +67,21 @@ class ForkServer:
 
         Raises Overdue `seconds` after the child began, Gone, and what `beat` raises; hang up then.
         """
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             self._socket.sendall(os.fsencode(folder) + b"\n")
-        end = None
+        late: type[Exception] = Gone
+        end = time.monotonic() + STARTING
         while True:
-            left = beat_seconds if end is None else min(beat_seconds, end - time.monotonic())
             try:
-                word = self._word(max(0.01, left))
+                word = self._word(max(0.01, min(beat_seconds, end - time.monotonic())))
             except TimeoutError:
-                if end is not None and time.monotonic() >= end:
-                    raise Overdue from None
+                if time.monotonic() >= end:
+                    raise late from None
                 beat()
             else:
                 if word != BEGUN:
                     return int(word)
-                end = time.monotonic() + seconds
+                end, late = time.monotonic() + seconds, Overdue
 
     def _word(self, seconds: float) -> bytes:
         """The next line; raises TimeoutError and Gone."""
@@ -87,7 +89,7 @@ class ForkServer:
         while b"\n" not in self._said:
             try:
                 more = self._socket.recv(1024)
-            except ConnectionResetError:
+            except ConnectionError:
                 more = b""
             if not more:
                 raise Gone

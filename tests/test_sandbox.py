@@ -81,8 +81,8 @@ class TestIsolation:
         monkeypatch.setenv("DATABASE_URL", "postgresql://user:password@host/db")
         start_anew()
         seen = run("where", tmp_path)
-        # The interpreter sets the first of these, scikit-learn the others.
-        others = {"LC_CTYPE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
+        # The interpreter sets the first of these, scikit-learn the next two, PyTorch the last.
+        others = {"LC_CTYPE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR"}
         assert set(seen["variables"]) <= {*fork_server.KEPT_VARIABLES, *fork_server.OWN_VARIABLES, *others}
         assert seen["folder"] == str(tmp_path)
 

@@ -27,8 +27,12 @@ KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "OMP
 OWN_VARIABLES = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that wait for each other sleep: by default they keep their cores busy, and where several children share the
 cores, that makes small networks fifty times slower."""
-LIBRARIES = ("pandas", "scipy.optimize", "scipy.stats", "sklearn.datasets", "torch", "onnx")
-IDLE_SECONDS = 120.0
+LIBRARIES = (
+    *("pandas", "pyarrow.csv", "h5py", "scipy.optimize", "scipy.stats", "sklearn.datasets", "sklearn.ensemble"),
+    *("torch", "torch._dynamo", "onnx"),
+)
+"""What evaluations load, and what that loads late: optimisers of PyTorch ask for its compiler."""
+IDLE_SECONDS = 600.0
 """Without work for so long, a server goes, and so does its memory."""
 STARTING = 300.0
 """Seconds that a server may take to load the libraries, on a machine that is very busy."""

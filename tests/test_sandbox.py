@@ -216,3 +216,17 @@ class TestTheForkServer:
             [sys.executable, "-c", code], cwd=fork_server.ROOT, capture_output=True, text=True, check=True
         )
         assert done.stdout.split() == ["True", "True"]
+
+    def test_loading_the_libraries_asks_for_no_accelerator(self):
+        """A process that has asked CUDA for its devices can use none after a fork."""
+        code = """
+import importlib, torch
+from app.sandbox.fork_server import LIBRARIES
+asked = []
+for name in ("is_available", "device_count", "init", "current_device"):
+    setattr(torch.cuda, name, lambda *_, name=name: asked.append(name))
+for name in LIBRARIES:
+    importlib.import_module(name)
+assert asked == [], asked
+"""
+        subprocess.run([sys.executable, "-c", code], cwd=fork_server.ROOT, check=True)

@@ -136,6 +136,9 @@ class TestLimits:
     def test_memory_within_the_limit_is_fine(self, tmp_path):
         assert run("allocate", tmp_path, megabytes=200) == {"first": 1.0}
 
+    def test_the_libraries_do_not_count(self, tmp_path):
+        assert run("add", tmp_path, Limits(memory_mb=100, seconds=30), left=1, right=1) == {"sum": 2}
+
     def test_no_memory_limit_where_none_is_asked_for(self, tmp_path):
         assert run("allocate", tmp_path, Limits(memory_mb=0, seconds=30), megabytes=200) == {"first": 1.0}
 

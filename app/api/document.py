@@ -78,8 +78,9 @@ class Api(flask_smorest.Api):
     def to_dict(self) -> dict[str, Any]:
         """The document, without what an installation adds to it."""
         with self._lock:
-            while self._undescribed:
-                self._undescribed.pop(0)()
+            for describe_views in self._undescribed:
+                describe_views()
+            self._undescribed.clear()
             found: dict[str, Any] = self.spec.to_dict()
         return found
 

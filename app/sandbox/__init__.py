@@ -28,7 +28,7 @@ class Limits:
     """What the child may use."""
 
     memory_mb: int
-    """Address space; 0 for no limit, which a CUDA device needs."""
+    """Address space beyond that of the libraries; 0 for no limit, which a CUDA device needs."""
     seconds: int
     """Wall-clock time; CPU time is limited to as much on every core, and to twice as much at least."""
     file_mb: int = 2048

@@ -1,5 +1,6 @@
 """What a child does: take its limits, call the function, and write down what came of it."""
 
+import contextlib
 import ctypes
 import importlib
 import json
@@ -56,12 +57,19 @@ def _speak_into(path: Path) -> None:
 def _limit(limits: dict[str, int], parent: int) -> None:
     _die_with(parent)
     if limits["memory_mb"]:
-        resource.setrlimit(resource.RLIMIT_AS, (limits["memory_mb"] << 20,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + (limits["memory_mb"] << 20),) * 2)
     cores = max(2, os.cpu_count() or 1)
     resource.setrlimit(resource.RLIMIT_CPU, (cores * limits["seconds"] + 5,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_mb"] << 20,) * 2)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _address_space() -> int:
+    """Bytes that the libraries take, which are no fault of the file; 0 where the system does not tell."""
+    with contextlib.suppress(FileNotFoundError):
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return 0
 
 
 def _die_with(parent: int) -> None:

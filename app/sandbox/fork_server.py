@@ -158,15 +158,11 @@ def evaluate(folder: Path, seconds: float, beat: Callable[[], None], beat_second
 
 
 def _evaluate(server: ForkServer, folder: Path, seconds: float, beat: Callable[[], None], beat_seconds: float) -> int:
-    is_done = False
-    try:
+    with contextlib.ExitStack() as otherwise:
+        otherwise.callback(server.hang_up)
         code = server.evaluate(folder, seconds, beat, beat_seconds)
-        is_done = True
-    finally:
-        if is_done:
-            _idle.give_back(server)
-        else:
-            server.hang_up()
+        otherwise.pop_all()
+    _idle.give_back(server)
     return code
 
 

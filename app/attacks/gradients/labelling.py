@@ -16,16 +16,19 @@ def labelled(observation: Observation, inputs: Tensor, rng: np.random.Generator)
 
     The gradient of that layer is the mean of (probabilities - one-hot label) times the activations, which the inputs
     give: the one-hot labels follow by least squares, and the cheapest order of the labels that were read from them
-    (Hungarian method). -1 throughout where the model has no last linear layer to read from.
+    (Hungarian method). -1 throughout where the logits come from no linear layer to read from.
     """
+    unsaid = torch.full((len(inputs),), -1, dtype=torch.int64, device=inputs.device)
     try:
         known = recover(observation, rng).to(inputs.device)
     except Unsuited:
-        return torch.full((len(inputs),), -1, dtype=torch.int64, device=inputs.device)
+        return unsaid
     weight, bias = last_layer(observation)
     gradient = as_gradient(observation, str(inputs.device), torch.float64)
     with torch.no_grad():
         seen, answer = watched(observation, inputs.double())
+    if not seen.calls or seen.calls[-1].weight != weight:
+        return unsaid
     activations, shared = seen.calls[-1].inputs, gradient[weight]
     if bias is not None:
         activations = torch.cat([activations, torch.ones_like(activations[:, :1])], 1)
